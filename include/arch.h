@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What virt/ knows of the architecture: arch/x86/ implements these. Everything runs in process
+ * context and may sleep unless said otherwise. ioctl handlers copy their arguments themselves and
+ * return -ENOTTY for a command that is not theirs.
+ */
+#ifndef APICVISOR_ARCH_H
+#define APICVISOR_ARCH_H
+
+#include <vcpu.h>
+
+/* Module life: check the CPU, enable VMX everywhere, hook hotplug. Says why in one line. */
+int arch_init(void);
+void arch_exit(void);
+
+/* System fd: value of capability @cap (@vm NULL on the system fd); 0 = absent. */
+long arch_check_extension(struct vm *vm, u32 cap);
+long arch_dev_ioctl(unsigned int cmd, void __user *arg);
+
+int arch_vm_init(struct vm *vm);
+/* Before memory and buses go (stop timers), and after. vCPUs are gone in both. */
+void arch_vm_pre_destroy(struct vm *vm);
+void arch_vm_destroy(struct vm *vm);
+long arch_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg);
+
+/* @vcpu has index and ID; called under vm->lock before it is published. */
+int arch_vcpu_init(struct vcpu *vcpu);
+void arch_vcpu_destroy(struct vcpu *vcpu);
+/* vcpu->lock held, and the vCPU is loaded. */
+long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg);
+/*
+ * Commands that must not wait for vcpu->lock (a vCPU in KVM_RUN holds it): KVM_INTERRUPT.
+ * -ENOIOCTLCMD: take the lock and use arch_vcpu_ioctl().
+ */
+long arch_vcpu_async_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg);
+
+/* Preemption off. */
+void arch_vcpu_load(struct vcpu *vcpu, int cpu);
+void arch_vcpu_put(struct vcpu *vcpu);
+
+/* KVM_RUN: begin (complete the last exit; 1 = go on, 0 = back to userspace, < 0 errno) and end. */
+int arch_vcpu_run_begin(struct vcpu *vcpu);
+void arch_vcpu_run_end(struct vcpu *vcpu);
+
+/* Enter the guest once and handle the exit: 1 = go on, 0 = exit to userspace, < 0 errno. */
+int arch_vcpu_enter(struct vcpu *vcpu);
+
+/* Not halted, or an event is pending that ends the halt. Any context. */
+bool arch_vcpu_runnable(struct vcpu *vcpu);
+/* The vCPU woke up: mp_state changes. 1 = go on, 0 or errno as arch_vcpu_enter(). */
+int arch_vcpu_wakeup(struct vcpu *vcpu);
+
+/* GSI input for irqfd; any context. */
+int arch_set_gsi(struct vm *vm, u32 gsi, u32 source, bool level);
+int arch_pulse_gsi(struct vm *vm, u32 gsi);
+
+/*
+ * Second-level tables, under vm->mmu_lock, over guest frames [start, end). Each returns whether
+ * translations were removed or restricted, so that the caller must vm_flush_tlb() before it
+ * relies on it (after dropping the lock where the caller may sleep; the IPI wait itself is safe
+ * under the lock).
+ */
+bool arch_mmu_zap_locked(struct vm *vm, gfn_t start, gfn_t end);
+bool arch_mmu_write_protect_locked(struct vm *vm, gfn_t start, gfn_t end);
+bool arch_mmu_age_locked(struct vm *vm, gfn_t start, gfn_t end, bool clear);
+
+/* Names for virt/stats.c; NULL for a number that is not in use. */
+const char *arch_exit_reason_name(unsigned int reason);
+/* Add vCPU @vcpu's interrupts by path to @counts[IRQ_PATH_NR]. */
+void arch_count_interrupts(struct vcpu *vcpu, u64 *counts);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The interrupt-controller core: one VM's LAPICs, IOAPIC, PIC pair and PIT, and the bus between them.
+ *
+ * Portable C. The core never names a vCPU, a VMCS, a kernel timer or a thread. Devices (vlapic.c,
+ * vioapic.c, vpic.c, vpit.c) change only their own state and return *effects*; irqchip.c carries the
+ * effects from device to device, and calls struct irqchip_host for what only the host can do.
+ * No host operation is called with a device lock held.
+ *
+ * Time is given in nanoseconds of a monotonic clock of the host's choice (u64, 0 = "never" in
+ * deadlines). vCPUs are named by their index: 0 .. IRQCHIP_MAX_VCPUS - 1, in order of creation.
+ */
+#ifndef IRQCHIP_IRQCHIP_H
+#define IRQCHIP_IRQCHIP_H
+
+#include <irqchip/env.h>
+
+struct vlapic;
+struct vioapic;
+struct vpic;
+struct vpit;
+struct irq_routing;
+
+#define IRQCHIP_MAX_VCPUS 1024
+#define IRQCHIP_MAX_GSI	  4096 /* GSIs 0 .. 4095, as KVM_CAP_IRQ_ROUTING reports */
+
+/* What the host must do about a vCPU whose LAPIC has changed. Ordered by strength. */
+enum irq_notify {
+	NOTIFY_NONE = 0, /* nothing to see: masked, already pending, or below the priority */
+	NOTIFY_POST = 1, /* hardware can deliver it (posted interrupt); wake if blocked */
+	NOTIFY_KICK = 2, /* software must look: wake if blocked, leave guest mode if running */
+};
+
+/* By which way an interrupt came; the index of the statistics. */
+enum irq_path {
+	IRQ_PATH_PIC,	 /* ExtINT acknowledged from the 8259 pair */
+	IRQ_PATH_IOAPIC, /* redirection entry */
+	IRQ_PATH_MSI,	 /* KVM_SIGNAL_MSI, MSI route, irqfd on an MSI route */
+	IRQ_PATH_IPI,	 /* ICR write */
+	IRQ_PATH_TIMER,	 /* LAPIC timer */
+	IRQ_PATH_LVT,	 /* the other local vectors: LINT0/1, PMI, thermal, CMCI, error */
+	IRQ_PATH_NR,
+};
+
+/* SDM "Interrupt Command Register (ICR)", delivery mode: also the code in MSI data and RTEs. */
+enum irq_delivery {
+	IRQ_DM_FIXED = 0,
+	IRQ_DM_LOWEST = 1,
+	IRQ_DM_SMI = 2,
+	IRQ_DM_REMOTE_READ = 3,
+	IRQ_DM_NMI = 4,
+	IRQ_DM_INIT = 5,
+	IRQ_DM_STARTUP = 6,
+	IRQ_DM_EXTINT = 7,
+};
+
+/* ICR destination shorthand codes; MSIs and redirection entries have IRQ_SH_NONE. */
+enum irq_shorthand { IRQ_SH_NONE = 0, IRQ_SH_SELF = 1, IRQ_SH_ALL = 2, IRQ_SH_OTHERS = 3 };
+
+/* One interrupt message on its way to the LAPICs, whatever it came from. */
+struct irq_msg {
+	u32 dest;	 /* APIC ID, or logical destination if ->logical */
+	u8 vector;	 /* 0 .. 255; the STARTUP page number for IRQ_DM_STARTUP */
+	u8 delivery;	 /* enum irq_delivery */
+	u8 shorthand;	 /* enum irq_shorthand */
+	bool logical;	 /* destination mode */
+	bool level;	 /* trigger mode: sets TMR, so that the EOI is broadcast to the IOAPIC */
+	bool assert;	 /* false only for INIT level de-assert */
+	bool redir_hint; /* MSI redirection hint: deliver to one of the destinations */
+	bool x2apic_dest; /* dest was written in 32-bit format (x2APIC ICR, extended MSI address) */
+	u8 path;	 /* enum irq_path */
+};
+
+/*
+ * What the core needs of its host. Every operation may be called from any context (hardirq with
+ * interrupts off included), with no core lock held; none may sleep. @ctx is irqchip->ctx.
+ */
+struct irqchip_host {
+	/* LAPIC state of vCPU @vcpu changed so that it has to look; never called with NOTIFY_NONE. */
+	void (*notify)(void *ctx, u32 vcpu, enum irq_notify how);
+	/* An NMI for vCPU @vcpu. The host latches it (at most two) and kicks. */
+	void (*nmi)(void *ctx, u32 vcpu);
+	/* (Re-)arm the one LAPIC timer of @vcpu for @deadline_ns; 0 cancels. */
+	void (*lapic_timer)(void *ctx, u32 vcpu, u64 deadline_ns);
+	/* (Re-)arm PIT channel 0's timer; 0 cancels. */
+	void (*pit_timer)(void *ctx, u64 deadline_ns);
+	/* Pin @pin of chip @chip (KVM_IRQCHIP_*) was acknowledged (EOI): resample level sources. */
+	void (*ack)(void *ctx, u32 chip, u32 pin);
+	/* Split irqchip: EOI of @vector must reach the userspace IOAPIC (NULL when there is none). */
+	void (*eoi_exit)(void *ctx, u32 vcpu, u8 vector);
+	/* The monotonic clock, in ns. */
+	u64 (*now_ns)(void *ctx);
+	/* The guest's TSC on @vcpu at this moment (offset and scale applied). */
+	u64 (*guest_tsc)(void *ctx, u32 vcpu);
+};
+
+/* The in-kernel devices of one VM. Devices are NULL where the irqchip mode leaves them out. */
+struct irqchip {
+	const struct irqchip_host *host;
+	void *ctx;
+
+	/*
+	 * Published with smp_store_release() by irqchip_attach() and read with smp_load_acquire();
+	 * entries are only ever added, and live as long as the VM.
+	 */
+	struct vlapic *lapic[IRQCHIP_MAX_VCPUS];
+	u32 nr_lapics; /* one more than the highest index attached */
+
+	struct vioapic *ioapic;
+	struct vpic *pic;
+	struct vpit *pit;
+
+	/* Replaced as a whole by irqchip_set_routing(); read under env_read_lock(). */
+	const struct irq_routing *routing;
+
+	u32 bus_cycle_ns;     /* APIC timer period before the divider; 1 by default (1 GHz) */
+	bool x2apic_format;   /* KVM_X2APIC_API_USE_32BIT_IDS */
+	bool no_x2apic_bcast; /* KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK */
+	bool vector_hashing;  /* lowest-priority arbitration by hash instead of by load */
+};
+
+#define irqchip_for_each_lapic(chip, i, apic)                                                      \
+	for ((i) = 0; (i) < smp_load_acquire(&(chip)->nr_lapics); (i)++)                           \
+		if (((apic) = smp_load_acquire(&(chip)->lapic[i])) == NULL) {                      \
+		} else
+
+/* --- life (process context, serialized by the caller's VM lock) ------------------------------ */
+
+/* Prepare an empty chip. No device is present until the caller sets ->ioapic, ->pic, ->pit. */
+void irqchip_init(struct irqchip *chip, const struct irqchip_host *host, void *ctx);
+
+/*
+ * Make @apic reachable as vCPU @index. Errors: -EINVAL (index out of range), -EEXIST.
+ * There is no detach: vCPUs live as long as their VM.
+ */
+int irqchip_attach(struct irqchip *chip, u32 index, struct vlapic *apic);
+
+/*
+ * Replace the routing table (NULL: no routes) and return the old one, which the caller frees
+ * after a grace period of env_read_lock() readers.
+ */
+const struct irq_routing *irqchip_set_routing(struct irqchip *chip, const struct irq_routing *new);
+
+/* --- interrupts in: any context ------------------------------------------------------------- */
+
+/*
+ * Drive GSI @gsi to @level on behalf of @source (0 .. 31: each line is the OR of its sources;
+ * source 0 is KVM_IRQ_LINE). Returns, as KVM_IRQ_LINE_STATUS: > 0 delivered to so many targets,
+ * 0 coalesced with an earlier one, -1 masked or no route. @gsi beyond the table: -1.
+ */
+int irqchip_set_gsi(struct irqchip *chip, u32 gsi, u32 source, bool level);
+
+/* Route @gsi once as an edge (irqfd without resample): up, then down for chip pins; MSI once. */
+int irqchip_pulse_gsi(struct irqchip *chip, u32 gsi);
+
+/*
+ * KVM_SIGNAL_MSI: @address is the full 64-bit MSI address (high half holds destination bits
+ * 31:8 when ->x2apic_format). Returns > 0 delivered, 0 blocked by the guest, -EINVAL if the high
+ * half is used without the format.
+ */
+int irqchip_msi(struct irqchip *chip, u64 address, u32 data);
+
+/*
+ * Deliver @msg to every LAPIC it names. @from is the sending vCPU's index for shorthands, or
+ * -1. Returns the number of LAPICs that accepted it, 0 if all coalesced, -1 if none matched.
+ */
+int irqchip_deliver(struct irqchip *chip, const struct irq_msg *msg, int from);
+
+/* The LAPIC timer of @vcpu has fired (hrtimer context): accept its vector, re-arm if periodic. */
+void irqchip_lapic_timer_fired(struct irqchip *chip, u32 vcpu);
+
+/* PIT channel 0's timer has fired. */
+void irqchip_pit_timer_fired(struct irqchip *chip);
+
+/* --- the vCPU's side: the vCPU's own thread --------------------------------------------------- */
+
+/*
+ * The vector that vCPU @vcpu would take now: ExtINT first, then the highest IRR above PPR.
+ * -1: none. Changes nothing except the cached PPR.
+ */
+int irqchip_peek(struct irqchip *chip, u32 vcpu);
+
+/*
+ * Acknowledge: like peek, but the interrupt moves from IRR to ISR (or the PIC runs its INTA
+ * cycle). -1 if there is none any more.
+ */
+int irqchip_ack(struct irqchip *chip, u32 vcpu);
+
+/*
+ * A register access through the xAPIC page at the LAPIC's base. @offset 0 .. 0xfff, @len
+ * 1 .. 8. Reads of reserved places give 0; writes there are ignored or set ESR (SDM "Local APIC
+ * Registers": accesses must be 16-byte aligned 32-bit words; others are undefined, here ignored).
+ */
+void irqchip_lapic_read(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, void *data);
+void irqchip_lapic_write(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, const void *data);
+
+/*
+ * x2APIC MSRs 0x800 .. 0x8ff, IA32_TSC_DEADLINE and IA32_APIC_BASE. Returns 0, or 1 for #GP.
+ * @host_initiated (KVM_SET_MSRS) skips the checks that only bind the guest (state transitions).
+ */
+int irqchip_msr_read(struct irqchip *chip, u32 vcpu, u32 msr, u64 *value);
+int irqchip_msr_write(struct irqchip *chip, u32 vcpu, u32 msr, u64 value, bool host_initiated);
+
+/* CR8 = TPR bits 7:4. @cr8 0 .. 15 (the caller has checked). */
+u64 irqchip_get_cr8(struct irqchip *chip, u32 vcpu);
+void irqchip_set_cr8(struct irqchip *chip, u32 vcpu, u64 cr8);
+
+/* --- devices behind ports and addresses: process context, the vCPU's own thread -------------- */
+
+/*
+ * PIC (0x20-21, 0xa0-a1, 0x4d0-4d1), PIT (0x40-43) and speaker gate (0x61, when the PIT was made
+ * with KVM_PIT_SPEAKER_DUMMY). @len 1, 2 or 4; wider accesses run byte by byte.
+ * Returns false if the port belongs to no device of this chip.
+ */
+bool irqchip_pio_read(struct irqchip *chip, u16 port, u32 len, void *data);
+bool irqchip_pio_write(struct irqchip *chip, u16 port, u32 len, const void *data);
+
+/* The IOAPIC's page (0xfec00000 .. +0xfff). Returns false if @gpa is not there. */
+bool irqchip_mmio_read(struct irqchip *chip, u64 gpa, u32 len, void *data);
+bool irqchip_mmio_write(struct irqchip *chip, u64 gpa, u32 len, const void *data);
+
+/* --- save and restore: KVM_GET/SET_IRQCHIP, PIT2, LAPIC ---------------------------------------- */
+
+/* @image->chip_id selects the device. -EINVAL: unknown chip; -ENXIO: not present. */
+int irqchip_get_state(struct irqchip *chip, struct kvm_irqchip *image);
+int irqchip_set_state(struct irqchip *chip, const struct kvm_irqchip *image);
+
+/* -ENXIO without a PIT; -EINVAL for a state no machine can be in. */
+int irqchip_get_pit(struct irqchip *chip, struct kvm_pit_state2 *image);
+int irqchip_set_pit(struct irqchip *chip, const struct kvm_pit_state2 *image);
+
+/* -EINVAL: the ID in the image contradicts the vCPU's x2APIC ID. Re-arms the timer. */
+int irqchip_get_lapic(struct irqchip *chip, u32 vcpu, struct kvm_lapic_state *image);
+int irqchip_set_lapic(struct irqchip *chip, u32 vcpu, const struct kvm_lapic_state *image);
+
+#endif

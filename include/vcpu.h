@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A virtual CPU: the object behind the vCPU file descriptor, its run loop, and the protocol by
+ * which others get its attention.
+ *
+ * Requests. Whoever wants a vCPU to do something sets a bit in ->requests and then kicks:
+ *
+ *   requester                          vCPU, before entry (interrupts off)
+ *   ---------                          -----------------------------------
+ *   set_bit(req, ->requests)           ->mode = IN_GUEST
+ *   smp_mb()            (A)            smp_mb()            (B)
+ *   if (->mode == IN_GUEST) send IPI   if (->requests) leave again
+ *
+ * (A) pairs with (B): at least one side sees the other's store, so no request is slept over.
+ */
+#ifndef APICVISOR_VCPU_H
+#define APICVISOR_VCPU_H
+
+#include <linux/preempt.h>
+#include <linux/rcuwait.h>
+#include <vm.h>
+
+enum vcpu_mode {
+	VCPU_OUTSIDE, /* not between entry and exit */
+	VCPU_IN_GUEST, /* an IPI makes it exit */
+	VCPU_EXITING, /* an IPI is already on its way */
+};
+
+enum vcpu_request {
+	REQ_EVENT,	  /* look at interrupts, NMIs, INIT/SIPI again before entry */
+	REQ_TLB_FLUSH,	  /* second-level tables changed: INVEPT before entry */
+	REQ_GUEST_TLB,	  /* the guest's own translations: INVVPID before entry */
+	REQ_TRIPLE_FAULT, /* end with KVM_EXIT_SHUTDOWN */
+	REQ_VM_DEAD,	  /* end with -EIO */
+	REQ_KICK,	  /* no work: only leave guest mode (signals, immediate_exit) */
+	REQ_UNBLOCK,	  /* wake from HLT without an event */
+};
+
+struct vcpu_stats {
+	u64 entries;
+	u64 exits;
+	u64 io_exits, mmio_exits;	 /* to userspace */
+	u64 signal_exits;		 /* -EINTR */
+	u64 halts, wakeups;
+	u64 injected[IRQ_PATH_NR];	 /* not used for LAPIC paths: see vlapic->delivered */
+	u64 irq_injected, nmi_injected, exceptions_injected, irq_windows;
+	u64 ept_faults, tlb_flushes;
+	u64 by_reason[ARCH_EXIT_REASONS]; /* by basic exit reason */
+};
+
+struct vcpu {
+	struct vm *vm;
+	u32 index; /* in vm->vcpu[] */
+	u32 id;	   /* the caller's number = x2APIC ID */
+
+	struct mutex lock; /* one ioctl at a time; KVM_RUN holds it throughout */
+	struct kvm_run *run;	   /* page 0 of the mapping */
+	void *pio_data;		   /* page 1 (KVM_PIO_PAGE_OFFSET) */
+	bool run_completed;
+
+	unsigned long requests; /* BIT(enum vcpu_request): atomic bit operations */
+	int mode;		/* enum vcpu_mode: cmpxchg */
+	int cpu;		/* physical CPU that holds our state, -1: none */
+	bool loaded;		/* between vcpu_load() and vcpu_put() */
+	bool preempted;		/* scheduled out while runnable */
+	struct preempt_notifier preempt_notifier;
+	struct rcuwait wait;	/* sleeps here in HLT and while UNINITIALIZED */
+	int srcu_idx;		/* of vm->srcu, while in KVM_RUN */
+
+	sigset_t sigmask; /* KVM_SET_SIGNAL_MASK */
+	bool sigmask_active;
+
+	struct vcpu_stats stats; /* written by the vCPU's thread only */
+	struct dentry *debugfs;
+	struct vcpu_arch arch;
+};
+
+/* --- virt/vcpu.c --------------------------------------------------------------------------------- */
+
+/* KVM_CREATE_VCPU: -EINVAL (id), -EEXIST, -ENOMEM. Takes vm->lock. Returns the fd. */
+int vcpu_create_fd(struct vm *vm, u32 id);
+void vcpu_destroy(struct vcpu *vcpu);
+
+/* Make the vCPU's state current on this CPU, and keep it so over preemption. Process context. */
+void vcpu_load(struct vcpu *vcpu);
+void vcpu_put(struct vcpu *vcpu);
+
+/* The vCPU that is loaded on this CPU, or NULL. Preemption off. */
+struct vcpu *vcpu_running(void);
+
+static inline void vcpu_set_request(struct vcpu *vcpu, enum vcpu_request req)
+{
+	smp_wmb(); /* the work's data before its bit; pairs with vcpu_take_request() */
+	set_bit(req, &vcpu->requests);
+}
+
+static inline bool vcpu_take_request(struct vcpu *vcpu, enum vcpu_request req)
+{
+	if (!test_bit(req, &vcpu->requests))
+		return false;
+	clear_bit(req, &vcpu->requests);
+	smp_mb__after_atomic(); /* the bit before the work's data; pairs with vcpu_set_request() */
+	return true;
+}
+
+/* Wake the vCPU if it sleeps, and make it leave the guest if it runs. Any context. */
+void vcpu_kick(struct vcpu *vcpu);
+/* Wake only. */
+void vcpu_wake(struct vcpu *vcpu);
+/* Set @req on every vCPU, kick, and wait until none is still in the guest without having seen it. */
+void vm_request_all_and_wait(struct vm *vm, enum vcpu_request req);
+
+/* Second-level translations of the VM changed: drop them everywhere before returning. */
+static inline void vm_flush_tlb(struct vm *vm)
+{
+	vm_request_all_and_wait(vm, REQ_TLB_FLUSH);
+}
+
+/* --- virt/stats.c ---------------------------------------------------------------------------------- */
+
+int stats_module_init(void);
+void stats_module_exit(void);
+void stats_add_vm(struct vm *vm);
+/* Fold the VM's counters into the totals since load. */
+void stats_remove_vm(struct vm *vm);
+void stats_add_vcpu(struct vcpu *vcpu);
+
+#endif

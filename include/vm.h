@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A virtual machine: the object behind the VM file descriptor. No x86 and no VMX stands here
+ * except the opaque struct vm_arch at the end.
+ *
+ * Lock order, outermost first:
+ *   vm->lock -> vcpu->lock (never the reverse; KVM_RUN holds vcpu->lock alone)
+ *   vcpu->lock -> vm->slots_lock -> vm->srcu (synchronize) -> vm->mmu_lock
+ *   vm->irq_lock -> vm->irqfd_lock
+ *   vm->mmu_lock and the core's device locks are leaves.
+ * Documentation/locking.rst has the reasons.
+ */
+#ifndef APICVISOR_VM_H
+#define APICVISOR_VM_H
+
+#include <linux/kvm.h>
+#include <linux/list.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/srcu.h>
+#include <irqchip/irqchip.h>
+#include <x86.h>
+
+#define VM_MAX_VCPUS	 IRQCHIP_MAX_VCPUS
+#define VM_MAX_VCPU_ID	 4096 /* vCPU IDs 0 .. 4095 */
+#define VM_MAX_MEMSLOTS	 4096 /* slot numbers 0 .. 4095 */
+#define VM_MAX_SLOT_PAGES ((1UL << 31) - 1)
+#define VM_GPA_BITS	 46   /* guest-physical addresses the second level maps at most */
+
+typedef u64 gpa_t;
+typedef u64 gfn_t;
+typedef unsigned long hva_t;
+
+struct vcpu;
+struct iobus;
+struct coalesced;
+
+/* One guest memory slot. Immutable once published, except for the bits of the dirty bitmap. */
+struct memslot {
+	gfn_t base_gfn;
+	unsigned long npages;
+	hva_t userspace_addr;	     /* of base_gfn */
+	u32 flags;		     /* KVM_MEM_* */
+	u32 id;			     /* the caller's slot number */
+	unsigned long *dirty_bitmap; /* KVM_MEM_LOG_DIRTY_PAGES; shared by successive tables */
+};
+
+/* All slots of a VM, sorted by base_gfn, never overlapping. Replaced as a whole. */
+struct memslots {
+	u64 generation;
+	u32 n;
+	struct memslot slot[];
+};
+
+enum irqchip_mode {
+	IRQCHIP_NONE,	/* no in-kernel APIC: userspace has it all */
+	IRQCHIP_KERNEL, /* KVM_CREATE_IRQCHIP */
+	IRQCHIP_SPLIT,	/* LAPIC here, IOAPIC and PIC in userspace */
+};
+
+struct vm {
+	refcount_t users;     /* the VM fd and each vCPU fd hold one */
+	struct mm_struct *mm; /* the creator's (mmgrab); ioctls from another mm get -EIO */
+	bool dead;	      /* set once on an unrecoverable error: ioctls get -EIO */
+
+	struct mutex lock; /* vCPU creation, irqchip and PIT creation, capabilities, clock */
+
+	/* guest memory: virt/memslot.c, virt/dirty.c, virt/notifier.c */
+	struct mutex slots_lock; /* writers of ->slots and ->bus */
+	struct srcu_struct srcu; /* readers of ->slots and ->bus */
+	struct memslots __rcu *slots;
+	spinlock_t mmu_lock; /* second-level tables and the four fields below */
+	struct mmu_notifier notifier;
+	unsigned long invalidate_seq;	/* completed invalidations */
+	long invalidate_count;		/* invalidations in progress */
+	hva_t invalidate_start, invalidate_end; /* their hull */
+
+	/* devices on the PIO and MMIO buses: virt/iobus.c */
+	struct iobus __rcu *bus[2];
+	struct coalesced *coalesced;
+
+	/* vCPUs: entries are only added, under ->lock, then published by the count */
+	struct vcpu *vcpu[VM_MAX_VCPUS];
+	u32 nr_vcpus; /* smp_store_release / smp_load_acquire */
+
+	/* interrupts */
+	struct mutex irq_lock; /* routing updates */
+	struct irqchip chip;
+	enum irqchip_mode irqchip_mode; /* written once, under ->lock, before the first vCPU */
+	spinlock_t irqfd_lock;		/* ->irqfds, ->resamplers; taken with interrupts off */
+	struct list_head irqfds;
+	struct list_head resamplers;
+	struct list_head ioeventfds; /* under slots_lock */
+
+	struct list_head node;	   /* in the list of all VMs: virt/stats.c */
+	struct dentry *debugfs;
+	struct vm_arch arch;
+};
+
+#define vm_for_each_vcpu(vm, i, v)                                                                 \
+	for ((i) = 0; (i) < smp_load_acquire(&(vm)->nr_vcpus) && ((v) = (vm)->vcpu[i], 1); (i)++)
+
+/* --- virt/vm.c ------------------------------------------------------------------------------- */
+
+/* Create a VM and its file descriptor. Returns the fd or an errno. Process context. */
+int vm_create_fd(unsigned long type);
+void vm_get(struct vm *vm);
+void vm_put(struct vm *vm);
+
+/* Mark the VM unusable after an internal error, and make each vCPU leave the guest. */
+void vm_kill(struct vm *vm);
+
+/* --- virt/memslot.c ---------------------------------------------------------------------------- */
+
+int memslots_init(struct vm *vm);
+void memslots_destroy(struct vm *vm);
+
+/*
+ * KVM_SET_USER_MEMORY_REGION: create, move, delete or change the flags of one slot, while vCPUs
+ * run. -EINVAL: misaligned, overflowing, unknown flags, a changed size or address; -EEXIST:
+ * overlap; -ENOMEM. Sleeps; takes slots_lock.
+ */
+int memslot_set(struct vm *vm, const struct kvm_userspace_memory_region *region);
+
+/* Current table; caller holds srcu or slots_lock. */
+static inline struct memslots *vm_slots(struct vm *vm)
+{
+	return srcu_dereference_check(vm->slots, &vm->srcu, lockdep_is_held(&vm->slots_lock));
+}
+
+/* The slot that contains @gfn, or NULL. Caller holds srcu. */
+const struct memslot *memslot_find(const struct memslots *slots, gfn_t gfn);
+
+static inline hva_t memslot_hva(const struct memslot *slot, gfn_t gfn)
+{
+	return slot->userspace_addr + ((gfn - slot->base_gfn) << PAGE_SHIFT);
+}
+
+/*
+ * Copy from and to guest-physical memory; may cross pages and slots. May sleep (page faults);
+ * caller holds srcu and runs in the VM's mm. -EFAULT: not (wholly) backed by memory, or
+ * a write to a read-only slot. Writes mark pages dirty.
+ */
+int vm_read_guest(struct vm *vm, gpa_t gpa, void *data, size_t len);
+int vm_write_guest(struct vm *vm, gpa_t gpa, const void *data, size_t len);
+
+/* --- virt/notifier.c: guest memory follows the host's ------------------------------------------- */
+
+int notifier_init(struct vm *vm);
+void notifier_destroy(struct vm *vm);
+
+/*
+ * After looking up a host page without the lock, with @seq read before the look-up: must the
+ * fault be retried because @hva was (or is being) invalidated? Caller holds mmu_lock.
+ */
+bool notifier_retry_locked(struct vm *vm, unsigned long seq, hva_t hva);
+
+/* --- virt/dirty.c -------------------------------------------------------------------------------- */
+
+/* Set the bit of @gfn if the slot logs. Any context that may write guest memory; atomic. */
+void dirty_mark(const struct memslot *slot, gfn_t gfn);
+int dirty_bitmap_alloc(struct memslot *slot);
+void dirty_bitmap_free(struct memslot *slot);
+/* KVM_GET_DIRTY_LOG: copy out and clear, re-protecting the pages. -ENOENT without a bitmap. */
+int dirty_get_log(struct vm *vm, struct kvm_dirty_log *log);
+
+/* --- virt/iobus.c -------------------------------------------------------------------------------- */
+
+enum iobus_id { IOBUS_PIO = 0, IOBUS_MMIO = 1 };
+
+struct iodev;
+struct iodev_ops {
+	/* 0: done. -EOPNOTSUPP: not mine after all (datamatch failed); try the next. */
+	int (*read)(struct iodev *dev, struct vcpu *vcpu, u64 addr, int len, void *data);
+	int (*write)(struct iodev *dev, struct vcpu *vcpu, u64 addr, int len, const void *data);
+	void (*destroy)(struct iodev *dev); /* last reference gone, no reader left */
+};
+
+struct iodev {
+	const struct iodev_ops *ops;
+};
+
+int iobus_init(struct vm *vm);
+void iobus_destroy(struct vm *vm);
+/* @len 0: matches accesses of any length at @addr (ioeventfd's wildcard). Under slots_lock. */
+int iobus_register_locked(struct vm *vm, enum iobus_id bus, u64 addr, u64 len, struct iodev *dev);
+int iobus_unregister_locked(struct vm *vm, enum iobus_id bus, struct iodev *dev);
+/* 0: some device took the access; -EOPNOTSUPP: none did. Caller holds srcu. */
+int iobus_read(struct vcpu *vcpu, enum iobus_id bus, u64 addr, int len, void *data);
+int iobus_write(struct vcpu *vcpu, enum iobus_id bus, u64 addr, int len, const void *data);
+
+/* KVM_(UN)REGISTER_COALESCED_MMIO: virt/coalesced.c */
+int coalesced_init(struct vm *vm);
+void coalesced_destroy(struct vm *vm);
+struct page *coalesced_ring_page(struct vm *vm);
+int coalesced_register(struct vm *vm, const struct kvm_coalesced_mmio_zone *zone);
+int coalesced_unregister(struct vm *vm, const struct kvm_coalesced_mmio_zone *zone);
+
+/* --- virt/irqfd.c, virt/ioeventfd.c -------------------------------------------------------------- */
+
+int irqfd_module_init(void);
+void irqfd_module_exit(void);
+void irqfd_init(struct vm *vm);
+int irqfd_ioctl(struct vm *vm, const struct kvm_irqfd *args);
+void irqfd_release(struct vm *vm);
+/* An acknowledge of chip @chip's pin @pin: de-assert and signal resamplers. Any context. */
+void irqfd_acked(struct vm *vm, u32 chip, u32 pin);
+/* The routing table was replaced (irq_lock held). */
+void irqfd_routing_changed_locked(struct vm *vm);
+
+int ioeventfd_ioctl(struct vm *vm, const struct kvm_ioeventfd *args);
+void ioeventfd_release(struct vm *vm);
+
+#endif
