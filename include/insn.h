@@ -77,7 +77,7 @@ enum ginsn_op {
 	GINSN_BTS,
 	GINSN_BTR,
 	GINSN_BTC,
-	GINSN_MOV,   /* with MOVNTI */
+	GINSN_MOV, /* with MOVNTI */
 	GINSN_MOVZX,
 	GINSN_MOVSX, /* with MOVSXD */
 	GINSN_MOVBE,
@@ -108,17 +108,17 @@ struct ginsn {
 	u8 bytes[GINSN_MAX_LEN];
 	u8 len;
 	u8 mode;      /* enum ginsn_mode */
-	u8 op;	      /* enum ginsn_op */
+	u8 op;        /* enum ginsn_op */
 	u8 form;      /* enum ginsn_form */
 	u8 op_size;   /* register operand, bytes: 1, 2, 4, 8 */
 	u8 mem_size;  /* memory operand, bytes: 1, 2, 4, 8 */
 	u8 addr_size; /* bytes: 2, 4, 8 */
-	u8 rep;	      /* enum ginsn_rep; meaningful for strings */
+	u8 rep;       /* enum ginsn_rep; meaningful for strings */
 	bool lock;
 	bool rex; /* any REX: byte registers 4..7 are SPL..DIL instead of AH..BH */
-	u8 cc;	  /* condition code of CMOVcc and SETcc */
-	u8 reg;	  /* register operand */
-	u8 seg;	  /* segment of the memory operand, overrides applied */
+	u8 cc;    /* condition code of CMOVcc and SETcc */
+	u8 reg;   /* register operand */
+	u8 seg;   /* segment of the memory operand, overrides applied */
 	u8 base;  /* register, GINSN_RIP or GINSN_NO_REG */
 	u8 index; /* register or GINSN_NO_REG */
 	u8 scale; /* 1, 2, 4, 8 */
@@ -126,18 +126,17 @@ struct ginsn {
 	u64 imm;  /* sign-extended */
 };
 
-/* One segment register as the VMCS holds it: limit in bytes (expanded), access rights with L, D/B, G. */
+/* One segment register as the VMCS holds it: limit in bytes (expanded), VMX access rights. */
 struct ginsn_segment {
 	u64 base;
 	u32 limit;
 	u32 ar;
 };
 
-#define GINSN_AR_TYPE	    0x000f
-#define GINSN_AR_WRITABLE   0x0002 /* data: writable; code: readable */
-#define GINSN_AR_EXPAND_DN  0x0004 /* data only */
-#define GINSN_AR_CODE	    0x0008
-#define GINSN_AR_DB	    0x4000
+#define GINSN_AR_WRITABLE  0x0002 /* data: writable; code: readable */
+#define GINSN_AR_EXPAND_DN 0x0004 /* data only */
+#define GINSN_AR_CODE      0x0008
+#define GINSN_AR_DB        0x4000
 #define GINSN_AR_UNUSABLE  0x10000
 
 /* Registers that the instructions of this file read or write. */
@@ -149,9 +148,9 @@ struct ginsn_state {
 	u8 la_bits; /* width of a canonical linear address: 48, or 57 with CR4.LA57 */
 };
 
-#define GINSN_ACC_READ	BIT(0)
+#define GINSN_ACC_READ  BIT(0)
 #define GINSN_ACC_WRITE BIT(1)
-#define GINSN_ACC_PORT	BIT(2) /* addr is a port, not a linear address */
+#define GINSN_ACC_PORT  BIT(2) /* addr is a port, not a linear address */
 
 struct ginsn_access {
 	u64 addr;

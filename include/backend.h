@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The boundary to the hardware: what arch/x86/ asks of arch/x86/vmx/. One backend is chosen when
+ * the module is linked, so a call costs a direct call (no table of pointers, no retpoline), and a
+ * test can link a double. Everything about a vCPU runs in its own thread with its state loaded,
+ * unless said otherwise.
+ */
+#ifndef APICVISOR_BACKEND_H
+#define APICVISOR_BACKEND_H
+
+#include <linux/kvm.h>
+#include <vcpu.h>
+
+/* --- life ------------------------------------------------------------------------------------------- */
+
+/*
+ * Check the processor, turn VMX on everywhere and follow CPU hotplug, suspend and reboot.
+ * -ENODEV: no VMX or a feature is missing; -EPERM: locked off by firmware; -EBUSY: another user.
+ * Prints one line that says why and what to do.
+ */
+int backend_setup(void);
+void backend_teardown(void);
+
+int backend_vm_init(struct vm *vm);
+void backend_vm_destroy(struct vm *vm);
+int backend_vcpu_init(struct vcpu *vcpu);
+void backend_vcpu_destroy(struct vcpu *vcpu);
+/* Hardware state as after power-on or INIT, before regs_reset() sets the registers. */
+void backend_vcpu_reset(struct vcpu *vcpu);
+
+/* What the hardware allows the guest to have: limits for CPUID. */
+struct cpuid_limits;
+void backend_cpuid_limits(struct cpuid_limits *limits);
+/* CPUID was set: allow or trap RDTSCP, INVPCID, ... accordingly. */
+void backend_cpuid_changed(struct vcpu *vcpu);
+
+/* --- running: preemption off ------------------------------------------------------------------------ */
+
+void backend_load(struct vcpu *vcpu, int cpu);
+void backend_put(struct vcpu *vcpu);
+/* Interrupts off. Returns with the exit's reason noted, host interrupts and NMIs handled. */
+void backend_enter(struct vcpu *vcpu);
+/* Interrupts on. 1 = enter again, 0 = to userspace (run->exit_reason set), < 0 errno. */
+int backend_handle_exit(struct vcpu *vcpu);
+/* Drop second-level translations; drop the guest's own translations. Preemption off. */
+void backend_flush_ept(struct vcpu *vcpu);
+void backend_flush_guest(struct vcpu *vcpu);
+
+/* --- state ---------------------------------------------------------------------------------------------- */
+
+/* backend_cache_reg(): see x86.h */
+void backend_set_cr0(struct vcpu *vcpu, u64 value);
+void backend_set_cr3(struct vcpu *vcpu, u64 value);
+void backend_set_cr4(struct vcpu *vcpu, u64 value);
+void backend_set_efer(struct vcpu *vcpu, u64 value);
+/* PAE paging: load the four PDPTEs that CR3 points at (already checked) into the processor. */
+void backend_set_pdptrs(struct vcpu *vcpu, const u64 pdptr[4]);
+void backend_set_dr7(struct vcpu *vcpu, u64 value);
+
+void backend_get_segment(struct vcpu *vcpu, struct kvm_segment *s, enum vcpu_seg seg);
+void backend_set_segment(struct vcpu *vcpu, const struct kvm_segment *s, enum vcpu_seg seg);
+u64 backend_segment_base(struct vcpu *vcpu, enum vcpu_seg seg);
+int backend_cpl(struct vcpu *vcpu);
+void backend_get_idt(struct vcpu *vcpu, struct kvm_dtable *t);
+void backend_set_idt(struct vcpu *vcpu, const struct kvm_dtable *t);
+void backend_get_gdt(struct vcpu *vcpu, struct kvm_dtable *t);
+void backend_set_gdt(struct vcpu *vcpu, const struct kvm_dtable *t);
+
+/* MSRs the VMCS or the processor holds: FS_BASE, GS_BASE, KERNEL_GS_BASE, SYSENTER_*, PAT,
+ * STAR, LSTAR, CSTAR, FMASK, TSC_AUX, DEBUGCTL. 0, or 1 if it is not one of these. */
+int backend_get_msr(struct vcpu *vcpu, u32 msr, u64 *value);
+int backend_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
+void backend_set_tsc_offset(struct vcpu *vcpu, s64 offset);
+
+/* --- events ------------------------------------------------------------------------------------------------- */
+
+#define BLOCK_STI   BIT(0)
+#define BLOCK_MOVSS BIT(1)
+#define BLOCK_NMI   BIT(2)
+u32 backend_blocking(struct vcpu *vcpu);
+void backend_set_blocking(struct vcpu *vcpu, u32 mask, u32 bits);
+/* At most one per entry. */
+void backend_inject(struct vcpu *vcpu, const struct x86_event *ev);
+/* Take back what backend_inject() put in, if the entry did not happen. */
+void backend_cancel_injection(struct vcpu *vcpu);
+#define WINDOW_IRQ BIT(0)
+#define WINDOW_NMI BIT(1)
+/* Exit as soon as the guest could take an interrupt / NMI; the set of windows wanted. */
+void backend_set_windows(struct vcpu *vcpu, u32 windows);
+/* The instruction that exited is done: RIP past it, shadow of STI / MOV SS gone. */
+void backend_skip_insn(struct vcpu *vcpu);
+
+#endif

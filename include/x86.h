@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The x86 state of a vCPU and of a VM, whichever hardware runs it. Nothing of VMX stands here:
+ * struct vmx_vcpu and struct ept belong to arch/x86/vmx/ and are opaque pointers.
+ */
+#ifndef APICVISOR_X86_H
+#define APICVISOR_X86_H
+
+#include <linux/hrtimer.h>
+#include <linux/kvm.h>
+#include <asm/fpu/api.h>
+#include <irqchip/irqchip.h>
+#include <irqchip/vioapic.h>
+#include <irqchip/vlapic.h>
+#include <irqchip/vpic.h>
+#include <irqchip/vpit.h>
+
+struct vcpu;
+struct vm;
+struct vmx_vcpu;
+struct ept;
+
+#define ARCH_EXIT_REASONS 80	 /* SDM appendix "Basic Exit Reasons" ends below */
+#define X86_MAX_CPUID	  256	 /* entries KVM_SET_CPUID2 accepts */
+#define X86_MTRR_VAR	  8	 /* variable-range pairs */
+#define X86_MCE_BANKS	  32	 /* KVM_CAP_MCE */
+
+/* General-purpose registers in instruction-encoding order, then what the VMCS holds. */
+enum vcpu_reg {
+	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+	REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+	REG_RIP, REG_RFLAGS, REG_CR0, REG_CR3, REG_CR4,
+	NR_VCPU_REGS,
+};
+
+/* Segment registers in KVM_GET_SREGS terms. */
+enum vcpu_seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, NR_VCPU_SEGS };
+
+/* SDM "Interruption Types". */
+enum event_type {
+	EVENT_EXT_INTR = 0,
+	EVENT_NMI = 2,
+	EVENT_HW_EXCEPTION = 3,
+	EVENT_SOFT_INTR = 4,
+	EVENT_PRIV_SOFT_EXC = 5,
+	EVENT_SOFT_EXC = 6,
+};
+
+/* An event to be injected at the next entry, or one whose delivery an exit interrupted. */
+struct x86_event {
+	u8 vector;
+	u8 type; /* enum event_type */
+	bool has_error;
+	u32 error;
+	u32 insn_len; /* of the instruction, for the software types */
+};
+
+/*
+ * Events on their way into the guest. "Pending" has not started; "injected" is in the VMCS or was
+ * interrupted on delivery and must be injected first, unchanged (it has had its side effects).
+ * Only the vCPU's thread touches this, except ->nmi_pending.
+ */
+struct x86_events {
+	struct {
+		bool pending, injected, has_error;
+		u8 vector;
+		u8 type;
+		u32 error;
+		u64 payload; /* CR2 of #PF, DR6 bits of #DB: applied on delivery */
+		u32 insn_len;
+	} exception;
+	struct {
+		bool injected, soft;
+		u8 vector;
+		u32 insn_len;
+	} interrupt;
+	atomic_t nmi_pending; /* 0 .. 2 not yet injected */
+	bool nmi_injected;
+	bool user_irq_pending; /* KVM_INTERRUPT without an in-kernel PIC */
+	u8 user_irq_vector;
+};
+
+/* MSRs that are only memory to us: guest state without hardware behind it while exits happen. */
+struct x86_msrs {
+	u64 star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
+	u64 pat, misc_enable, tsc_adjust, feature_control, smi_count, microcode;
+	u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[X86_MTRR_VAR], mtrr_mask[X86_MTRR_VAR];
+	u64 mcg_cap, mcg_status, mcg_ctl, mce_bank[X86_MCE_BANKS][4];
+	u64 misc_features, platform_info;
+};
+
+/* An access that userspace must finish (KVM_EXIT_IO, KVM_EXIT_MMIO). */
+struct x86_pio {
+	u16 port;
+	u8 size;	/* 1, 2, 4 */
+	bool in;
+	bool string;
+	u32 count;	/* elements in this round */
+	u64 next_rip;	/* where the instruction ends */
+};
+
+struct vcpu_arch {
+	u64 regs[NR_VCPU_REGS]; /* valid where avail; RSP, RIP, RFLAGS are written back if dirty */
+	u32 regs_avail, regs_dirty; /* BIT(enum vcpu_reg) */
+	u64 cr2, cr8, efer, xcr0;
+	u64 dr[4], dr6, dr7;
+
+	struct vlapic apic; /* in use when vm->irqchip_mode != IRQCHIP_NONE */
+	u32 *apic_page;	    /* its register page */
+	u64 apic_base;	    /* IA32_APIC_BASE without an in-kernel APIC */
+	struct hrtimer apic_timer;
+
+	u32 mp_state; /* KVM_MP_STATE_*; the vCPU's thread, or others under vcpu->lock */
+	struct x86_events ev;
+	struct x86_msrs msr;
+
+	struct kvm_cpuid_entry2 *cpuid;
+	u32 nr_cpuid;
+	u64 guest_supported_xcr0;
+	u8 maxphyaddr; /* from CPUID 0x80000008; 36 without it */
+
+	s64 tsc_offset;
+	u32 tsc_khz;
+
+	struct fpu_guest fpu; /* the kernel's container of guest XSAVE state */
+	bool fpu_loaded;
+
+	struct x86_pio pio;
+	struct x86_mmio *mmio; /* arch/x86/io.c */
+	int (*complete)(struct vcpu *vcpu); /* finish the exit at the next KVM_RUN; 1, 0, errno */
+
+	struct vmx_vcpu *vmx;
+};
+
+struct vm_arch {
+	struct ept *ept;
+	u64 tss_addr, identity_map_addr; /* recorded; unrestricted guest needs neither */
+	bool identity_map_set;
+	struct vioapic ioapic;
+	struct vpic pic;
+	struct vpit pit;
+	struct hrtimer pit_timer;
+	u32 boot_cpu_id;
+	s64 kvmclock_offset; /* ns: KVM_GET_CLOCK = now + offset */
+	u32 default_tsc_khz;
+	bool exception_payload;
+};
+
+/* --- registers: the vCPU's thread, loaded --------------------------------------------------------- */
+
+void backend_cache_reg(struct vcpu *vcpu, enum vcpu_reg reg);
+
+#define vcpu_reg(vcpu, r)                                                                          \
+	({                                                                                         \
+		if (!((vcpu)->arch.regs_avail & BIT(r)))                                           \
+			backend_cache_reg(vcpu, r);                                                \
+		(vcpu)->arch.regs[r];                                                              \
+	})
+
+#define vcpu_set_reg(vcpu, r, value)                                                               \
+	do {                                                                                       \
+		(vcpu)->arch.regs[r] = (value);                                                    \
+		(vcpu)->arch.regs_avail |= BIT(r);                                                 \
+		(vcpu)->arch.regs_dirty |= BIT(r);                                                 \
+	} while (0)
+
+/* --- arch/x86/events.c ------------------------------------------------------------------------------ */
+
+/* Raise an exception in the guest (merging to #DF or triple fault as the SDM's table says). */
+void event_queue_exception(struct vcpu *vcpu, u8 vector);
+void event_queue_exception_error(struct vcpu *vcpu, u8 vector, u32 error);
+void event_queue_page_fault(struct vcpu *vcpu, u64 address, u32 error);
+/* An exit interrupted the delivery of @ev: it comes first at the next entry. */
+void event_requeue(struct vcpu *vcpu, const struct x86_event *ev);
+/* Before entry: choose and inject by priority, open windows. 1 = go on, 0/errno = stop. */
+int event_inject(struct vcpu *vcpu);
+/* After an exit: events that were in the VMCS have been delivered unless requeued. */
+void event_clear_injected(struct vcpu *vcpu);
+/* An interrupt or NMI that could be taken now (ends HLT). Any context for the pending bits. */
+bool event_wakes(struct vcpu *vcpu);
+/* Could userspace inject an ExtINT by KVM_INTERRUPT now? */
+bool event_ready_for_user_irq(struct vcpu *vcpu);
+/* Latch an NMI; any context. */
+void event_nmi(struct vcpu *vcpu);
+void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
+int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
+
+/* --- arch/x86/io.c ------------------------------------------------------------------------------------ */
+
+int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in, u64 next_rip);
+int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in, bool rep);
+/* An access to @gpa that no slot backs. Decodes the instruction at RIP. */
+int io_mmio(struct vcpu *vcpu, u64 gpa);
+/* KVM_EXIT_INTERNAL_ERROR, suberror EMULATION, with @len instruction bytes (0: unknown). */
+int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len);
+/* Copy up to @len instruction bytes at CS:RIP; returns how many, or 0 with a fault queued. */
+int io_fetch(struct vcpu *vcpu, u8 *bytes, u32 len);
+void io_vcpu_destroy(struct vcpu *vcpu);
+
+/* --- arch/x86/regs.c, msr.c, fpu.c ------------------------------------------------------------------- */
+
+void regs_get(struct vcpu *vcpu, struct kvm_regs *r);
+void regs_set(struct vcpu *vcpu, const struct kvm_regs *r);
+void sregs_get(struct vcpu *vcpu, struct kvm_sregs *s);
+/* -EINVAL: a combination the processor would refuse. */
+int sregs_set(struct vcpu *vcpu, const struct kvm_sregs *s);
+void debugregs_get(struct vcpu *vcpu, struct kvm_debugregs *d);
+int debugregs_set(struct vcpu *vcpu, const struct kvm_debugregs *d);
+/* Guest writes with the architecture's checks. 0, or 1 for #GP. */
+int regs_set_cr0(struct vcpu *vcpu, u64 value);
+int regs_set_cr3(struct vcpu *vcpu, u64 value);
+int regs_set_cr4(struct vcpu *vcpu, u64 value);
+int regs_set_efer(struct vcpu *vcpu, u64 value, bool host_initiated);
+int regs_set_xcr(struct vcpu *vcpu, u32 index, u64 value);
+/* Processor state after power-on (or INIT): SDM "IA-32 and Intel 64 Processor States Following ..." */
+void regs_reset(struct vcpu *vcpu, bool init_event);
+
+/* RDMSR, WRMSR, KVM_GET/SET_MSRS. 0, or 1 for #GP (unknown MSR, reserved bits). */
+int msr_get(struct vcpu *vcpu, u32 msr, u64 *value, bool host_initiated);
+int msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
+long msr_ioctl_index_list(void __user *arg, bool features);
+long msr_ioctl_system_get(void __user *arg);
+long msr_ioctl_get(struct vcpu *vcpu, void __user *arg);
+long msr_ioctl_set(struct vcpu *vcpu, void __user *arg);
+void msr_reset(struct vcpu *vcpu, bool init_event);
+
+int fpu_vcpu_init(struct vcpu *vcpu);
+void fpu_vcpu_destroy(struct vcpu *vcpu);
+/* Swap user and guest FPU state around KVM_RUN (process context, preemption on). */
+void fpu_load_guest(struct vcpu *vcpu);
+void fpu_put_guest(struct vcpu *vcpu);
+/* Interrupts off, just before entry: registers really hold the guest's state. */
+void fpu_before_entry(struct vcpu *vcpu);
+u64 fpu_host_xcr0(void);
+int fpu_get(struct vcpu *vcpu, struct kvm_fpu *f);
+int fpu_set(struct vcpu *vcpu, const struct kvm_fpu *f);
+int xsave_get(struct vcpu *vcpu, struct kvm_xsave *x);
+int xsave_set(struct vcpu *vcpu, const struct kvm_xsave *x);
+
+/* --- arch/x86/x86.c, enter.c ----------------------------------------------------------------------- */
+
+void vcpu_reset(struct vcpu *vcpu, bool init_event);
+/* The CPUID the guest sees at this moment; RAX.. in and out. */
+void vcpu_cpuid(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+/* CR4, XCR0 or the APIC's enable bit changed. */
+void vcpu_update_cpuid(struct vcpu *vcpu);
+bool vcpu_has_cpuid(struct vcpu *vcpu, u32 leaf, u32 sub, unsigned int reg, u32 bit);
+u64 vcpu_guest_tsc(struct vcpu *vcpu);
+void vcpu_set_guest_tsc(struct vcpu *vcpu, u64 value);
+
+/* --- arch/x86/irqchip_ioctl.c, irqchip_host.c ------------------------------------------------------ */
+
+extern const struct irqchip_host irqchip_host_ops;
+int irqchip_host_vcpu_init(struct vcpu *vcpu);
+void irqchip_host_vcpu_destroy(struct vcpu *vcpu);
+void irqchip_host_vm_init(struct vm *vm);
+void irqchip_host_vm_stop(struct vm *vm); /* timers cancelled, none starts again */
+long irqchip_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg);
+long irqchip_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg);
+
+#endif
