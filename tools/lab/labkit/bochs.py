@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The Bochs emulator, built from Debian's source with the project's patches, and its firmware.
+
+A build is known by the hash of all that goes into it: the source version, the patches, the
+configuration and the compiler.  BOCHS= names another binary, which must carry the patches too.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+from labkit import apt, host, paths
+from labkit.say import LabError, progress
+
+SUITE = "trixie"                # has Bochs 3.0; the snapshot after it miscomputes in early boot
+FIRMWARE_SUITE = "bookworm"
+PATCHES = paths.LAB / "patches"
+
+CONFIGURE = [
+    "--enable-smp", "--enable-cpu-level=6", "--enable-x86-64", "--enable-vmx=2",
+    "--enable-avx", "--enable-evex", "--enable-pci", "--enable-memtype",
+    "--enable-protection-keys", "--enable-a20-pin", "--enable-all-optimizations",
+    "--with-nogui", "--disable-plugins", "--disable-docbook",
+    "CFLAGS=-O2 -g0", "CXXFLAGS=-O2 -g0",
+]
+
+
+def emulator(patched=True):
+    """The path of the Bochs binary, built if need be.
+
+    patched=False gives Debian's source as it is: what the probes are shown to fail on.
+    """
+    other = os.environ.get("BOCHS")
+    if other and patched:
+        if not os.access(other, os.X_OK):
+            raise LabError(f"BOCHS={other}: not an executable file")
+        return pathlib.Path(other)
+    patches = sorted(PATCHES.glob("*.patch")) if patched else []
+    version = _pinned_version()
+    compiler = subprocess.run(["g++", "--version"], stdout=subprocess.PIPE, text=True,
+                              check=True).stdout.splitlines()[0]
+    name = paths.digest(version, compiler, "\n".join(CONFIGURE), *patches)
+    final = paths.cache("bochs", name)
+    if not final.exists():
+        with paths.lock(f"bochs-{name}"):
+            if not final.exists():
+                with paths.build_dir(final) as scratch:
+                    _build(version, patches, scratch)
+    return final / "bochs"
+
+
+def firmware():
+    """The paths of the BIOS and the VGA BIOS."""
+    final = paths.cache("firmware")
+    if not final.exists():
+        with paths.lock("firmware"):
+            if not final.exists():
+                with paths.build_dir(final) as scratch:
+                    apt.Suite(FIRMWARE_SUITE).extract(["bochsbios", "vgabios"], scratch)
+    return final / "usr/share/bochs/BIOS-bochs-latest", final / "usr/share/vgabios/vgabios.bin"
+
+
+def _pinned_version():
+    record = paths.cache("bochs", "version")
+    with paths.lock("bochs-version"):
+        if not record.exists():
+            record.write_text(apt.Suite(SUITE).source_version("bochs"), encoding="ascii")
+        return record.read_text()
+
+
+def _build(version, patches, scratch):
+    kind = f"{len(patches)} patches of ours" if patches else "no patch of ours"
+    progress(f"building Bochs {version} with {kind}: about a minute on two processors")
+    tree = apt.Suite(SUITE).source("bochs", scratch)
+    for patch in patches:
+        apt.apply_patch(tree, patch)
+    log = paths.cache("bochs", "build.log")
+    log.unlink(missing_ok=True)
+    host.run(["./configure", *CONFIGURE], log=log, cwd=tree)
+    jobs = min(os.cpu_count() or 1, 4)
+    host.run(["make", f"-j{jobs}", "bochs"], log=log, cwd=tree)
+    host.run(["strip", tree / "bochs"])
+    (tree / "bochs").rename(scratch / "bochs")
+    (tree / "COPYING").rename(scratch / "COPYING")
+    for leftover in scratch.iterdir():
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        elif leftover.name not in ("bochs", "COPYING"):
+            leftover.unlink()
