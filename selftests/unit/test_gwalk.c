@@ -195,6 +195,8 @@ static void test_32bit_large_pages(void **state)
 	expect_gpa(&w, 0x00712345, 0, 0x1000712345);
 	put32(0x1000 + 4, 0x00400000 | 0x200000 | PS | RWU);
 	expect_fault(&w, 0x00712345, GWALK_WRITE, PF_P | GWALK_PF_RSVD | GWALK_PF_WRITE);
+	put32(0x1000 + 4, 0x00400000 | 0xff << 13 | PS | RWU);
+	expect_gpa(&w, 0x00712345, 0, 0xff00712345);
 	w.maxphyaddr = 32;
 	put32(0x1000 + 4, 0x00400000 | 1 << 13 | PS | RWU);
 	expect_fault(&w, 0x00712345, 0, PF_P | GWALK_PF_RSVD);
@@ -444,6 +446,11 @@ static void test_protection_keys(void **state)
 	put64(entry_gpa(1), 0x987654000 | RWU | 9ULL << 59);
 	w.cr4 &= ~CR4_PKE;
 	expect_gpa(&w, LA4, GWALK_WRITE, 0x987654678);
+	/* nor does any page under PAE paging */
+	w = setup_pae();
+	w.cr4 |= CR4_PKE;
+	w.pkru = ~0u;
+	expect_gpa(&w, 0xc0234567, GWALK_WRITE, 0x7fee00567);
 }
 
 /* Accessed and dirty flags */
