@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * apicvisor-vmm: options, the order of set-up, and the exit status. Documentation/vmm.rst
+ * describes the program to its users.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm.h"
+
+#define MIN_MEM_MIB 32
+#define MAX_MEM_MIB (1024 * 1024)
+#define MAX_CPUS    254 /* APIC IDs of 8 bits, of which 255 is the broadcast */
+
+static const char usage_text[] =
+	"usage: apicvisor-vmm --kernel FILE [OPTION...]\n"
+	"\n"
+	"Boots a Linux kernel as a guest on a node that speaks the KVM ABI.\n"
+	"\n"
+	"  --dev PATH            the node (default /dev/apicvisor)\n"
+	"  --kernel FILE         bzImage, or ELF vmlinux\n"
+	"  --initrd FILE         initial RAM disk\n"
+	"  --cmdline TEXT        kernel command line (default \"console=ttyS0\")\n"
+	"  --cpus N              vCPUs, 1 to 254 (default 1)\n"
+	"  --mem MIB             memory (default 256)\n"
+	"  --irqchip kernel      who emulates the interrupt controllers (default kernel)\n"
+	"  --reset-status N      exit status when the guest resets (default 0)\n"
+	"  --stats               print exits by reason at the end\n"
+	"  --trace-exits         print each exit\n"
+	"  --verbose             say what is being done\n"
+	"  --help                this text\n"
+	"\n"
+	"Ctrl-A x stops the guest. Exit status: 0 power-off, 1 error, 2 usage,\n"
+	"3 triple fault, 4 an exit that can't be served, 130 stopped by the user.\n";
+
+static void usage(const char *what, const char *arg)
+{
+	fprintf(stderr, "apicvisor-vmm: %s%s; see --help\n", what, arg);
+	exit(STATUS_USAGE);
+}
+
+static unsigned long number(const char *name, const char *arg, unsigned long min, unsigned long max)
+{
+	char *end;
+	unsigned long val;
+
+	errno = 0;
+	val = strtoul(arg, &end, 0);
+	if (errno || end == arg || *end || arg[0] == '-' || val < min || val > max) {
+		fprintf(stderr, "apicvisor-vmm: --%s takes a number from %lu to %lu, not %s\n",
+			name, min, max, arg);
+		exit(STATUS_USAGE);
+	}
+	return val;
+}
+
+static void parse(struct options *opt, int argc, char **argv)
+{
+	enum {
+		DEV = 1,
+		KERNEL,
+		INITRD,
+		CMDLINE,
+		CPUS,
+		MEM,
+		IRQCHIP,
+		RESET,
+		STATS,
+		TRACE,
+		VERBOSE,
+		HELP
+	};
+	static const struct option options[] = {
+		{ "dev", required_argument, NULL, DEV },
+		{ "kernel", required_argument, NULL, KERNEL },
+		{ "initrd", required_argument, NULL, INITRD },
+		{ "cmdline", required_argument, NULL, CMDLINE },
+		{ "cpus", required_argument, NULL, CPUS },
+		{ "mem", required_argument, NULL, MEM },
+		{ "irqchip", required_argument, NULL, IRQCHIP },
+		{ "reset-status", required_argument, NULL, RESET },
+		{ "stats", no_argument, NULL, STATS },
+		{ "trace-exits", no_argument, NULL, TRACE },
+		{ "verbose", no_argument, NULL, VERBOSE },
+		{ "help", no_argument, NULL, HELP },
+		{ 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case DEV:
+			opt->dev = optarg;
+			break;
+		case KERNEL:
+			opt->kernel = optarg;
+			break;
+		case INITRD:
+			opt->initrd = optarg;
+			break;
+		case CMDLINE:
+			opt->cmdline = optarg;
+			break;
+		case CPUS:
+			opt->cpus = number("cpus", optarg, 1, MAX_CPUS);
+			break;
+		case MEM:
+			opt->mem = number("mem", optarg, MIN_MEM_MIB, MAX_MEM_MIB) * MiB;
+			break;
+		case IRQCHIP:
+			if (strcmp(optarg, "kernel"))
+				usage("--irqchip can only be kernel, not ", optarg);
+			opt->irqchip = IRQCHIP_KERNEL;
+			break;
+		case RESET:
+			opt->reset_status = number("reset-status", optarg, 0, 255);
+			break;
+		case STATS:
+			opt->stats = true;
+			break;
+		case TRACE:
+			opt->trace_exits = true;
+			break;
+		case VERBOSE:
+			opt->verbose = true;
+			break;
+		case HELP:
+			fputs(usage_text, stdout);
+			exit(STATUS_OK);
+		default: /* getopt has said what is wrong */
+			exit(STATUS_USAGE);
+		}
+	}
+	if (optind < argc)
+		usage("unexpected argument ", argv[optind]);
+	if (!opt->kernel)
+		usage("--kernel is missing", "");
+}
+
+int main(int argc, char **argv)
+{
+	struct options opt = {
+		.dev = "/dev/apicvisor",
+		.cmdline = "console=ttyS0",
+		.cpus = 1,
+		.mem = 256 * MiB,
+	};
+	struct vm vm;
+	uint64_t entry;
+
+	parse(&opt, argc, argv);
+	vm_create(&vm, &opt);
+	entry = boot_load(&vm);
+	console_setup();
+	platform_create(&vm);
+	serial_create(&vm);
+	vcpus_create(&vm);
+	vcpu_set_boot_state(&vm.vcpus[0], entry);
+	if (opt.verbose)
+		msg("%s, %u vCPUs, %llu MiB, entry at %#lx", opt.dev, opt.cpus, opt.mem / MiB,
+		    (unsigned long)entry);
+	vcpus_start(&vm);
+	console_loop(&vm);
+	vcpus_kick(&vm);
+	vcpus_join(&vm);
+	serial_flush();
+	if (opt.stats)
+		report_stats(&vm);
+	return vm.status;
+}
