@@ -7,6 +7,7 @@ both logs, and says in one line what went wrong if the machine (not the command)
 
 import dataclasses
 import os
+import re
 import selectors
 import signal
 import sys
@@ -19,7 +20,10 @@ STATUS_TIMEOUT, STATUS_MACHINE = 124, 125
 
 # A console that is complete, and a kernel that stops at the first thing that is wrong with it.
 PARAMETERS = ("console=ttyS0 ignore_loglevel nokaslr oops=panic softlockup_panic=1 "
-              "sysctl.kernel.panic_on_rcu_stall=1 sysctl.kernel.hung_task_panic=1 rdinit=/init")
+              "sysctl.kernel.panic_on_rcu_stall=1 sysctl.kernel.hung_task_panic=1 rdinit=/init "
+              # self-tests of ciphers and the keys of module signatures: most of the boot time
+              "cryptomgr.notests initcall_blacklist=load_system_certificate_list")
+BOOT_COMPLAINT = re.compile(rb"LAB-BOOT: (.*)\n")
 LOOK_EVERY = 0.25           # seconds between two looks at the logs
 GRACE = 10                  # seconds a dying machine has to finish its log
 POWER_OFF = 60              # seconds from the command's end to the power-off
@@ -112,8 +116,8 @@ class Session:
             for tail, log in tails:
                 for line in tail.lines():
                     log.line(line)
-            if link.preamble:
-                self._broken = link.preamble.decode("latin-1").strip()
+            if complaint := BOOT_COMPLAINT.search(link.preamble):
+                self._broken = complaint.group(1).decode("latin-1")
                 return False
             if self._kernel.dead or self._emulator.resets > 1 or self._emulator.powered_off:
                 deadline = min(deadline, now + GRACE)
