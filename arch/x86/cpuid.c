@@ -1,0 +1,614 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * CPUID of a guest: policy, look-up, bits that follow registers.
+ *
+ * The policy is two tables. A feature that is not in features[] is not offered, whatever the host
+ * has: VMX, PDCM, MONITOR, SMX, PT, SGX, AMX, WAITPKG, TSX, CET and everything that needs
+ * IA32_SPEC_CTRL, IA32_ARCH_CAPABILITIES or a PMU is absent because its MSRs are not virtualized.
+ * TSC_DEADLINE is a capability instead (userspace adds the bit). Leaf 0x15 is left out: the guest's
+ * TSC is not the host's crystal. See include/cpuid.h.
+ *
+ * The hypervisor leaves carry KVM's signature with no paravirtual feature. Linux guests look for
+ * it before they switch to x2APIC without interrupt remapping; kvmtool and Firecracker pass it on,
+ * QEMU builds its own. A guest that issues VMCALL regardless gets -KVM_ENOSYS.
+ */
+#include <cpuid.h>
+
+#define XCR0_YMM          0x004ULL
+#define XCR0_ZMM          0x0e0ULL
+#define XCR0_PKRU         0x200ULL
+
+#define CR4_OSXSAVE       BIT_ULL(18)
+#define CR4_PKE           BIT_ULL(22)
+
+#define LEAF1_ECX_OSXSAVE BIT(27)
+#define LEAF1_EDX_APIC    BIT(9)
+#define LEAF7_ECX_OSPKE   BIT(4)
+#define LEAFD1_XSAVEC     BIT(1)
+#define LEAFD1_XSAVES     BIT(3)
+
+#define XSAVE_LEGACY_AREA 576 /* with the XSAVE header */
+
+#define MAX_BASIC         0xd
+#define MAX_EXTENDED      0x80000008
+
+/* What a feature takes beside the host's having it. */
+enum need {
+	HOST,     /* nothing */
+	EMULATED, /* not even the host's */
+	XSAVE,
+	YMM,
+	ZMM,
+	RDTSCP,
+	INVPCID,
+	XSAVES,
+	UMIP,
+	PKU,
+	LA57,
+};
+
+struct feature {
+	u32 leaf;
+	u8 sub, reg, bit, need;
+};
+
+#define F1C(bit, need)                         \
+	{                                      \
+		1, 0, CPUID_REG_ECX, bit, need \
+	}
+#define F1D(bit, need)                         \
+	{                                      \
+		1, 0, CPUID_REG_EDX, bit, need \
+	}
+#define F7B(bit, need)                         \
+	{                                      \
+		7, 0, CPUID_REG_EBX, bit, need \
+	}
+#define F7C(bit, need)                         \
+	{                                      \
+		7, 0, CPUID_REG_ECX, bit, need \
+	}
+#define F7D(bit, need)                         \
+	{                                      \
+		7, 0, CPUID_REG_EDX, bit, need \
+	}
+#define F71A(bit, need)                        \
+	{                                      \
+		7, 1, CPUID_REG_EAX, bit, need \
+	}
+#define F71D(bit, need)                        \
+	{                                      \
+		7, 1, CPUID_REG_EDX, bit, need \
+	}
+#define FD1(bit, need)                           \
+	{                                        \
+		0xd, 1, CPUID_REG_EAX, bit, need \
+	}
+#define FX1C(bit, need)                                 \
+	{                                               \
+		0x80000001, 0, CPUID_REG_ECX, bit, need \
+	}
+#define FX1D(bit, need)                                 \
+	{                                               \
+		0x80000001, 0, CPUID_REG_EDX, bit, need \
+	}
+
+/* SDM: "CPUID—CPU Identification", tables of feature information. */
+static const struct feature features[] = {
+	F1C(0, HOST),      /* SSE3 */
+	F1C(1, HOST),      /* PCLMULQDQ */
+	F1C(9, HOST),      /* SSSE3 */
+	F1C(12, YMM),      /* FMA */
+	F1C(13, HOST),     /* CMPXCHG16B */
+	F1C(17, HOST),     /* PCID */
+	F1C(19, HOST),     /* SSE4.1 */
+	F1C(20, HOST),     /* SSE4.2 */
+	F1C(21, EMULATED), /* x2APIC */
+	F1C(22, HOST),     /* MOVBE */
+	F1C(23, HOST),     /* POPCNT */
+	F1C(25, HOST),     /* AES */
+	F1C(26, XSAVE),    /* XSAVE */
+	F1C(28, YMM),      /* AVX */
+	F1C(29, YMM),      /* F16C */
+	F1C(30, HOST),     /* RDRAND */
+	F1C(31, EMULATED), /* runs under a hypervisor */
+
+	F1D(0, HOST),     /* FPU */
+	F1D(1, HOST),     /* VME */
+	F1D(2, HOST),     /* DE */
+	F1D(3, HOST),     /* PSE */
+	F1D(4, HOST),     /* TSC */
+	F1D(5, HOST),     /* MSR */
+	F1D(6, HOST),     /* PAE */
+	F1D(7, HOST),     /* MCE */
+	F1D(8, HOST),     /* CMPXCHG8B */
+	F1D(9, EMULATED), /* APIC */
+	F1D(11, HOST),    /* SEP */
+	F1D(12, HOST),    /* MTRR */
+	F1D(13, HOST),    /* PGE */
+	F1D(14, HOST),    /* MCA */
+	F1D(15, HOST),    /* CMOV */
+	F1D(16, HOST),    /* PAT */
+	F1D(17, HOST),    /* PSE-36 */
+	F1D(19, HOST),    /* CLFLUSH */
+	F1D(23, HOST),    /* MMX */
+	F1D(24, HOST),    /* FXSR */
+	F1D(25, HOST),    /* SSE */
+	F1D(26, HOST),    /* SSE2 */
+	F1D(27, HOST),    /* self-snoop */
+
+	F7B(0, HOST),     /* FSGSBASE */
+	F7B(1, EMULATED), /* IA32_TSC_ADJUST */
+	F7B(3, HOST),     /* BMI1 */
+	F7B(5, YMM),      /* AVX2 */
+	F7B(6, HOST),     /* x87 data pointer updated on exceptions only */
+	F7B(7, HOST),     /* SMEP */
+	F7B(8, HOST),     /* BMI2 */
+	F7B(9, HOST),     /* enhanced REP MOVSB/STOSB */
+	F7B(10, INVPCID), /* INVPCID */
+	F7B(13, HOST),    /* x87 CS and DS deprecated */
+	F7B(16, ZMM),     /* AVX512F */
+	F7B(17, ZMM),     /* AVX512DQ */
+	F7B(18, HOST),    /* RDSEED */
+	F7B(19, HOST),    /* ADX */
+	F7B(20, HOST),    /* SMAP */
+	F7B(21, ZMM),     /* AVX512_IFMA */
+	F7B(23, HOST),    /* CLFLUSHOPT */
+	F7B(24, HOST),    /* CLWB */
+	F7B(28, ZMM),     /* AVX512CD */
+	F7B(29, HOST),    /* SHA */
+	F7B(30, ZMM),     /* AVX512BW */
+	F7B(31, ZMM),     /* AVX512VL */
+
+	F7C(1, ZMM),     /* AVX512_VBMI */
+	F7C(2, UMIP),    /* UMIP */
+	F7C(3, PKU),     /* PKU */
+	F7C(6, ZMM),     /* AVX512_VBMI2 */
+	F7C(8, HOST),    /* GFNI */
+	F7C(9, YMM),     /* VAES */
+	F7C(10, YMM),    /* VPCLMULQDQ */
+	F7C(11, ZMM),    /* AVX512_VNNI */
+	F7C(12, ZMM),    /* AVX512_BITALG */
+	F7C(14, ZMM),    /* AVX512_VPOPCNTDQ */
+	F7C(16, LA57),   /* LA57 */
+	F7C(22, RDTSCP), /* RDPID */
+	F7C(25, HOST),   /* CLDEMOTE */
+	F7C(27, HOST),   /* MOVDIRI */
+	F7C(28, HOST),   /* MOVDIR64B */
+
+	F7D(4, HOST),  /* fast short REP MOV */
+	F7D(8, ZMM),   /* AVX512_VP2INTERSECT */
+	F7D(10, HOST), /* MD_CLEAR: VERW, no MSR */
+	F7D(14, HOST), /* SERIALIZE */
+	F7D(23, ZMM),  /* AVX512_FP16 */
+
+	F71A(4, YMM),   /* AVX-VNNI */
+	F71A(5, ZMM),   /* AVX512_BF16 */
+	F71A(10, HOST), /* fast zero-length REP MOVSB */
+	F71A(11, HOST), /* fast short REP STOSB */
+	F71A(12, HOST), /* fast short REP CMPSB, SCASB */
+	F71A(23, YMM),  /* AVX-IFMA */
+	F71D(4, YMM),   /* AVX-VNNI-INT8 */
+	F71D(5, YMM),   /* AVX-NE-CONVERT */
+	F71D(14, HOST), /* PREFETCHIT0/1 */
+
+	FD1(0, XSAVE),  /* XSAVEOPT */
+	FD1(1, XSAVE),  /* XSAVEC */
+	FD1(2, XSAVE),  /* XGETBV with ECX = 1 */
+	FD1(3, XSAVES), /* XSAVES */
+
+	FX1C(0, HOST), /* LAHF in 64-bit mode */
+	FX1C(5, HOST), /* LZCNT */
+	FX1C(8, HOST), /* PREFETCHW */
+
+	FX1D(11, HOST),   /* SYSCALL */
+	FX1D(20, HOST),   /* execute disable */
+	FX1D(26, HOST),   /* 1-GByte pages */
+	FX1D(27, RDTSCP), /* RDTSCP */
+	FX1D(29, HOST),   /* Intel 64 */
+
+	{ 0x80000008, 0, CPUID_REG_EBX, 9, HOST }, /* WBNOINVD */
+};
+
+/* A leaf of the list. Its registers are the host's where @pass allows, then @set, then features. */
+struct leaf_row {
+	u32 leaf;
+	u32 sub;
+	bool indexed;
+	u32 pass[CPUID_REGS];
+	u32 set[CPUID_REGS];
+};
+
+#define ALL 0xffffffff
+
+/* Leaves 4 and 0xD have as many subleaves as the host: see their functions. */
+static const struct leaf_row leaves_before_4[] = {
+	/* vendor; the limit follows */
+	{ .leaf = 0, .pass = { 0, ALL, ALL, ALL } },
+	/* signature and CLFLUSH size; APIC ID and logical processors are userspace's */
+	{ .leaf = 1, .pass = { 0x0fff3fff, 0x0000ff00 } },
+	/* cache descriptors */
+	{ .leaf = 2, .pass = { ALL, ALL, ALL, ALL } },
+};
+
+static const struct leaf_row leaves_before_d[] = {
+	/* ARAT: the APIC timer runs in every idle state */
+	{ .leaf = 6, .set = { BIT(2) } },
+	{ .leaf = 7, .sub = 0, .indexed = true },
+	{ .leaf = 7, .sub = 1, .indexed = true },
+	/* no PMU */
+	{ .leaf = 0xa },
+	/* no topology: userspace knows it */
+	{ .leaf = 0xb, .indexed = true },
+};
+
+static const struct leaf_row leaves_after_d[] = {
+	/* "KVMKVMKVM", and no paravirtual feature */
+	{ .leaf = 0x40000000, .set = { 0x40000001, 0x4b4d564b, 0x564b4d56, 0x0000004d } },
+	{ .leaf = 0x40000001 },
+	{ .leaf = 0x80000000 },
+	{ .leaf = 0x80000001 },
+	/* brand string */
+	{ .leaf = 0x80000002, .pass = { ALL, ALL, ALL, ALL } },
+	{ .leaf = 0x80000003, .pass = { ALL, ALL, ALL, ALL } },
+	{ .leaf = 0x80000004, .pass = { ALL, ALL, ALL, ALL } },
+	{ .leaf = 0x80000005 },
+	/* L2 cache */
+	{ .leaf = 0x80000006, .pass = { 0, 0, ALL, 0 } },
+	/* invariant TSC */
+	{ .leaf = 0x80000007, .pass = { 0, 0, 0, BIT(8) } },
+	/* address widths */
+	{ .leaf = 0x80000008, .pass = { 0x0000ffff } },
+};
+
+/* The list while it is built. */
+struct builder {
+	const struct cpuid_limits *limits;
+	cpuid_host_fn host;
+	struct kvm_cpuid_entry2 *out;
+	u32 max, n;
+	u32 host_basic, host_extended; /* largest leaves */
+};
+
+static bool need_met(const struct cpuid_limits *l, u8 need)
+{
+	switch (need) {
+	case XSAVE:
+		return l->xcr0;
+	case YMM:
+		return l->xcr0 & XCR0_YMM;
+	case ZMM:
+		return (l->xcr0 & XCR0_ZMM) == XCR0_ZMM;
+	case RDTSCP:
+		return l->rdtscp;
+	case INVPCID:
+		return l->invpcid;
+	case XSAVES:
+		return l->xsaves && l->xcr0;
+	case UMIP:
+		return l->umip;
+	case PKU:
+		return l->pku && (l->xcr0 & XCR0_PKRU);
+	case LA57:
+		return l->la57;
+	default:
+		return true;
+	}
+}
+
+/* The host's CPUID, zeros above its limits. */
+static void host_query(const struct builder *b, u32 leaf, u32 sub, u32 regs[CPUID_REGS])
+{
+	u32 limit = leaf >= 0x80000000 ? b->host_extended : b->host_basic;
+
+	memset(regs, 0, CPUID_REGS * sizeof(regs[0]));
+	if (leaf <= limit)
+		b->host(leaf, sub, regs);
+}
+
+static void emit(struct builder *b, u32 leaf, u32 sub, bool indexed, const u32 *regs)
+{
+	if (b->n < b->max) {
+		struct kvm_cpuid_entry2 *e = &b->out[b->n];
+
+		memset(e, 0, sizeof(*e));
+		e->function = leaf;
+		e->index = sub;
+		e->flags = indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
+		e->eax = regs[CPUID_REG_EAX];
+		e->ebx = regs[CPUID_REG_EBX];
+		e->ecx = regs[CPUID_REG_ECX];
+		e->edx = regs[CPUID_REG_EDX];
+	}
+	b->n++;
+}
+
+static void add_features(const struct builder *b, u32 leaf, u32 sub, const u32 *host, u32 *regs)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
+		const struct feature *f = &features[i];
+
+		if (f->leaf != leaf || f->sub != sub)
+			continue;
+		if (f->need == EMULATED ||
+		    ((host[f->reg] & BIT(f->bit)) && need_met(b->limits, f->need)))
+			regs[f->reg] |= BIT(f->bit);
+	}
+}
+
+/* Values that neither are features nor pass through. */
+static void adjust(const struct builder *b, u32 leaf, u32 sub, const u32 *host, u32 *regs)
+{
+	u32 phys;
+
+	switch (leaf) {
+	case 0:
+		regs[CPUID_REG_EAX] = min_t(u32, b->host_basic, MAX_BASIC);
+		break;
+	case 7:
+		if (sub == 0)
+			regs[CPUID_REG_EAX] = min_t(u32, host[CPUID_REG_EAX], 1);
+		break;
+	case 0x80000000:
+		regs[CPUID_REG_EAX] = min_t(u32, b->host_extended, MAX_EXTENDED);
+		break;
+	case 0x80000008:
+		phys = regs[CPUID_REG_EAX] & 0xff;
+		if (b->limits->gpa_bits)
+			phys = min_t(u32, phys, b->limits->gpa_bits);
+		regs[CPUID_REG_EAX] =
+			phys | (b->limits->la57 ? regs[CPUID_REG_EAX] & 0xff00 : 48 << 8);
+		break;
+	}
+}
+
+static void add_rows(struct builder *b, const struct leaf_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct leaf_row *row = &rows[i];
+		u32 host[CPUID_REGS], regs[CPUID_REGS];
+
+		host_query(b, row->leaf, row->sub, host);
+		for (int r = 0; r < CPUID_REGS; r++)
+			regs[r] = (host[r] & row->pass[r]) | row->set[r];
+		add_features(b, row->leaf, row->sub, host, regs);
+		adjust(b, row->leaf, row->sub, host, regs);
+		emit(b, row->leaf, row->sub, row->indexed, regs);
+	}
+}
+
+/* Deterministic cache parameters: subleaves up to the one of type 0. */
+static void add_leaf_4(struct builder *b)
+{
+	u32 regs[CPUID_REGS];
+	u32 sub = 0;
+
+	do {
+		host_query(b, 4, sub, regs);
+		emit(b, 4, sub, true, regs);
+	} while ((regs[CPUID_REG_EAX] & 0x1f) && ++sub < 16);
+}
+
+/* Extended state: what XCR0 may hold, and where the host's XSAVE puts each component. */
+static void add_leaf_d(struct builder *b)
+{
+	u64 xcr0 = b->limits->xcr0;
+	u32 host[CPUID_REGS], regs[CPUID_REGS] = { 0 };
+	u64 end = XSAVE_LEGACY_AREA;
+	u32 head = b->n;
+
+	if (b->host_basic < 0xd || !xcr0)
+		return;
+	emit(b, 0xd, 0, true, regs); /* filled in below */
+	host_query(b, 0xd, 1, host);
+	add_features(b, 0xd, 1, host, regs);
+	emit(b, 0xd, 1, true, regs);
+	for (u32 sub = 2; sub < 63; sub++) {
+		if (!(xcr0 & BIT_ULL(sub)))
+			continue;
+		host_query(b, 0xd, sub, host);
+		end = max_t(u64, end, (u64)host[CPUID_REG_EAX] + host[CPUID_REG_EBX]);
+		emit(b, 0xd, sub, true, host);
+	}
+	if (head < b->max) {
+		b->out[head].eax = (u32)xcr0;
+		b->out[head].ebx = XSAVE_LEGACY_AREA;
+		b->out[head].ecx = (u32)end;
+		b->out[head].edx = (u32)(xcr0 >> 32);
+	}
+}
+
+int cpuid_supported(const struct cpuid_limits *limits, cpuid_host_fn host,
+		    struct kvm_cpuid_entry2 *out, u32 max, u32 *n)
+{
+	struct builder b = { .limits = limits, .host = host, .out = out, .max = max };
+	u32 regs[CPUID_REGS];
+
+	host(0, 0, regs);
+	b.host_basic = regs[CPUID_REG_EAX];
+	host(0x80000000, 0, regs);
+	b.host_extended = regs[CPUID_REG_EAX] >= 0x80000000 ? regs[CPUID_REG_EAX] : 0;
+
+	add_rows(&b, leaves_before_4, ARRAY_SIZE(leaves_before_4));
+	add_leaf_4(&b);
+	add_rows(&b, leaves_before_d, ARRAY_SIZE(leaves_before_d));
+	add_leaf_d(&b);
+	add_rows(&b, leaves_after_d, ARRAY_SIZE(leaves_after_d));
+	*n = b.n;
+	if (b.n > max)
+		return -E2BIG;
+	/* the same state as a vCPU after reset: XCR0 is 1, the APIC is on */
+	cpuid_update_runtime(out, b.n, 0, 1, true);
+	return 0;
+}
+
+int cpuid_validate(const struct kvm_cpuid_entry2 *entries, u32 n)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(entries, n, 0x80000008, 0);
+	u32 width = e ? (e->eax >> 8) & 0xff : 0;
+
+	return width == 0 || width == 48 || width == 57 ? 0 : -EINVAL;
+}
+
+const struct kvm_cpuid_entry2 *cpuid_find(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf,
+					  u32 sub)
+{
+	for (u32 i = 0; i < n; i++) {
+		const struct kvm_cpuid_entry2 *e = &entries[i];
+
+		if (e->function != leaf)
+			continue;
+		if (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == sub)
+			return e;
+	}
+	return NULL;
+}
+
+/* AMD and Hygon processors read zeros out of range, all others repeat a leaf. */
+static bool reads_zero_out_of_range(const struct kvm_cpuid_entry2 *leaf0)
+{
+	bool amd = leaf0->ebx == 0x68747541 && leaf0->edx == 0x69746e65 && leaf0->ecx == 0x444d4163;
+	bool hygon =
+		leaf0->ebx == 0x6f677948 && leaf0->edx == 0x6e65476e && leaf0->ecx == 0x656e6975;
+
+	return amd || hygon;
+}
+
+/* The entry that names the largest leaf of @leaf's range. */
+static const struct kvm_cpuid_entry2 *range_head(const struct kvm_cpuid_entry2 *entries, u32 n,
+						 u32 leaf)
+{
+	u32 head = 0;
+
+	if (leaf >= 0x40000000 && leaf <= 0x4fffffff)
+		head = leaf & 0xffffff00; /* several interfaces may stand side by side */
+	else if (leaf >= 0xc0000000)
+		head = 0xc0000000;
+	else if (leaf >= 0x80000000)
+		head = leaf & 0x80000000;
+	return cpuid_find(entries, n, head, 0);
+}
+
+/* The entry an out-of-range leaf is answered with, or NULL for zeros. */
+static const struct kvm_cpuid_entry2 *out_of_range(const struct kvm_cpuid_entry2 *entries, u32 n,
+						   u32 leaf, u32 sub)
+{
+	const struct kvm_cpuid_entry2 *basic = cpuid_find(entries, n, 0, 0);
+	const struct kvm_cpuid_entry2 *head = range_head(entries, n, leaf);
+
+	if (!basic || reads_zero_out_of_range(basic))
+		return NULL;
+	if (head && leaf <= head->eax)
+		return NULL; /* in range, merely absent */
+	return cpuid_find(entries, n, basic->eax, sub);
+}
+
+void cpuid_query(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 sub,
+		 u32 regs[CPUID_REGS])
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(entries, n, leaf, sub);
+
+	memset(regs, 0, CPUID_REGS * sizeof(regs[0]));
+	if (!e)
+		e = out_of_range(entries, n, leaf, sub);
+	if (e) {
+		regs[CPUID_REG_EAX] = e->eax;
+		regs[CPUID_REG_EBX] = e->ebx;
+		regs[CPUID_REG_ECX] = e->ecx;
+		regs[CPUID_REG_EDX] = e->edx;
+	} else if (leaf == 0xb || leaf == 0x1f) {
+		/* a topology that has a subleaf 0 has an x2APIC ID for every subleaf */
+		e = cpuid_find(entries, n, leaf, 0);
+		if (e) {
+			regs[CPUID_REG_ECX] = sub & 0xff;
+			regs[CPUID_REG_EDX] = e->edx;
+		}
+	}
+}
+
+bool cpuid_table_has(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 sub,
+		     unsigned int reg, u32 bit)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(entries, n, leaf, sub);
+	u32 value;
+
+	if (!e)
+		return false;
+	value = reg == CPUID_REG_EAX   ? e->eax
+		: reg == CPUID_REG_EBX ? e->ebx
+		: reg == CPUID_REG_ECX ? e->ecx
+				       : e->edx;
+	return value & BIT(bit);
+}
+
+u8 cpuid_maxphyaddr(const struct kvm_cpuid_entry2 *entries, u32 n)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(entries, n, 0x80000008, 0);
+
+	if (!e || !(e->eax & 0xff))
+		return 36;
+	return max_t(u32, 32, min_t(u32, 52, e->eax & 0xff));
+}
+
+u64 cpuid_xcr0(const struct kvm_cpuid_entry2 *entries, u32 n, u64 host_xcr0)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(entries, n, 0xd, 0);
+
+	return e ? (e->eax | (u64)e->edx << 32) & host_xcr0 : 0;
+}
+
+/* Bytes of the XSAVE area for the components of @mask, by the guest's own leaf 0xD. */
+static u32 xsave_size(const struct kvm_cpuid_entry2 *entries, u32 n, u64 mask, bool compacted)
+{
+	u64 end = XSAVE_LEGACY_AREA;
+
+	for (u32 sub = 2; sub < 63; sub++) {
+		const struct kvm_cpuid_entry2 *e;
+
+		if (!(mask & BIT_ULL(sub)))
+			continue;
+		e = cpuid_find(entries, n, 0xd, sub);
+		if (!e)
+			continue;
+		if (!compacted) {
+			end = max_t(u64, end, (u64)e->eax + e->ebx);
+			continue;
+		}
+		if (e->ecx & BIT(1)) /* aligned on 64 bytes */
+			end = (end + 63) & ~63ULL;
+		end += e->eax;
+	}
+	return min_t(u64, end, ALL);
+}
+
+static struct kvm_cpuid_entry2 *find_mutable(struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf,
+					     u32 sub)
+{
+	return (struct kvm_cpuid_entry2 *)cpuid_find(entries, n, leaf, sub);
+}
+
+static void assign_bit(u32 *reg, u32 bit, bool value)
+{
+	*reg = value ? *reg | bit : *reg & ~bit;
+}
+
+void cpuid_update_runtime(struct kvm_cpuid_entry2 *entries, u32 n, u64 cr4, u64 xcr0,
+			  bool apic_enabled)
+{
+	struct kvm_cpuid_entry2 *e;
+
+	e = find_mutable(entries, n, 1, 0);
+	if (e) {
+		assign_bit(&e->ecx, LEAF1_ECX_OSXSAVE, cr4 & CR4_OSXSAVE);
+		assign_bit(&e->edx, LEAF1_EDX_APIC, apic_enabled);
+	}
+	e = find_mutable(entries, n, 7, 0);
+	if (e)
+		assign_bit(&e->ecx, LEAF7_ECX_OSPKE, cr4 & CR4_PKE);
+	e = find_mutable(entries, n, 0xd, 0);
+	if (e)
+		e->ebx = xsave_size(entries, n, xcr0, false);
+	e = find_mutable(entries, n, 0xd, 1);
+	if (e && (e->eax & (LEAFD1_XSAVEC | LEAFD1_XSAVES)))
+		e->ebx = xsave_size(entries, n, xcr0, true);
+}
