@@ -38,8 +38,10 @@ void backend_cpuid_changed(struct vcpu *vcpu);
 
 void backend_load(struct vcpu *vcpu, int cpu);
 void backend_put(struct vcpu *vcpu);
-/* Interrupts off. Returns with the exit's reason noted, host interrupts and NMIs handled. */
+/* Interrupts off. Returns with the exit's reason noted, and host NMIs handled. */
 void backend_enter(struct vcpu *vcpu);
+/* Interrupts off, after backend_enter() and out of guest context: run the host's interrupt handler. */
+void backend_host_interrupt(struct vcpu *vcpu);
 /* Interrupts on. 1 = enter again, 0 = to userspace (run->exit_reason set), < 0 errno. */
 int backend_handle_exit(struct vcpu *vcpu);
 /* Drop second-level translations; drop the guest's own translations. Preemption off. */

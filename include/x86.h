@@ -89,20 +89,17 @@ struct x86_msrs {
 	u64 misc_features, platform_info;
 };
 
-/* An access that userspace must finish (KVM_EXIT_IO, KVM_EXIT_MMIO). */
+/* A port access that userspace must finish (KVM_EXIT_IO); the data is in the PIO page. */
 struct x86_pio {
-	u16 port;
-	u8 size;	/* 1, 2, 4 */
-	bool in;
-	bool string;
-	u32 count;	/* elements in this round */
-	u64 next_rip;	/* where the instruction ends */
+	u32 count; /* elements of INS in this round */
+	u8 size;   /* 1, 2, 4 */
 };
 
 struct vcpu_arch {
 	u64 regs[NR_VCPU_REGS]; /* valid where avail; RSP, RIP, RFLAGS are written back if dirty */
 	u32 regs_avail, regs_dirty; /* BIT(enum vcpu_reg) */
 	u64 cr2, cr8, efer, xcr0;
+	u32 pkru; /* guest PKRU; the kernel keeps the host's in the register */
 	u64 dr[4], dr6, dr7;
 
 	struct vlapic apic; /* in use when vm->irqchip_mode != IRQCHIP_NONE */
@@ -187,14 +184,13 @@ int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
 
 /* --- arch/x86/io.c ------------------------------------------------------------------------------------ */
 
-int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in, u64 next_rip);
+/* RIP is already behind the instruction. */
+int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in);
 int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in, bool rep);
 /* An access to @gpa that no slot backs. Decodes the instruction at RIP. */
 int io_mmio(struct vcpu *vcpu, u64 gpa);
 /* KVM_EXIT_INTERNAL_ERROR, suberror EMULATION, with @len instruction bytes (0: unknown). */
 int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len);
-/* Copy up to @len instruction bytes at CS:RIP; returns how many, or 0 with a fault queued. */
-int io_fetch(struct vcpu *vcpu, u8 *bytes, u32 len);
 void io_vcpu_destroy(struct vcpu *vcpu);
 
 /* --- arch/x86/regs.c, msr.c, fpu.c ------------------------------------------------------------------- */

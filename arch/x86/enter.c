@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From "this vCPU should run" to "it came out": pending work, the last checks with interrupts off,
+ * the entry, the exit. Also which states of a vCPU may run at all (HLT, INIT and SIPI).
+ *
+ * The order of the last steps is the protocol of vcpu.h: ->mode first, then ->requests.
+ */
+#include <linux/context_tracking.h>
+#include <linux/sched/signal.h>
+#include <linux/srcu.h>
+#include <arch.h>
+#include <backend.h>
+
+/* --- INIT, SIPI, HLT --------------------------------------------------------------------------------- */
+
+/* SDM "MP Initialization Protocol": execution starts at 000VV000H in real mode. */
+static void start_by_sipi(struct vcpu *vcpu, u8 vector)
+{
+	struct kvm_segment cs;
+
+	backend_get_segment(vcpu, &cs, SEG_CS);
+	cs.selector = vector << 8;
+	cs.base = (u64)vector << 12;
+	backend_set_segment(vcpu, &cs, SEG_CS);
+	vcpu_set_reg(vcpu, REG_RIP, 0);
+	vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
+}
+
+/* INIT comes before SIPI however they were latched (invariant L9). */
+static void handle_init_sipi(struct vcpu *vcpu)
+{
+	struct vlapic *apic = &vcpu->arch.apic;
+	u8 vector;
+
+	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE || !vlapic_has_events(apic))
+		return;
+	if (vlapic_take_init(apic)) {
+		vcpu_reset(vcpu, true);
+		/* The boot CPU starts over at the reset vector; the others wait for a SIPI. */
+		vcpu->arch.mp_state = apic->base_msr & MSR_IA32_APICBASE_BSP ?
+					      KVM_MP_STATE_RUNNABLE :
+					      KVM_MP_STATE_INIT_RECEIVED;
+	}
+	/* In any other state a SIPI is lost: Linux, for one, always sends a second one. */
+	if (vlapic_take_sipi(apic, &vector) && vcpu->arch.mp_state == KVM_MP_STATE_INIT_RECEIVED)
+		start_by_sipi(vcpu, vector);
+}
+
+static bool has_init_or_sipi(struct vcpu *vcpu)
+{
+	return vcpu->vm->irqchip_mode != IRQCHIP_NONE && vlapic_has_events(&vcpu->arch.apic);
+}
+
+bool arch_vcpu_runnable(struct vcpu *vcpu)
+{
+	/* These requests have their effect in arch_vcpu_enter(), which must be reached. */
+	if (READ_ONCE(vcpu->requests) & (BIT(REQ_VM_DEAD) | BIT(REQ_TRIPLE_FAULT)))
+		return true;
+	switch (READ_ONCE(vcpu->arch.mp_state)) {
+	case KVM_MP_STATE_RUNNABLE:
+		return true;
+	case KVM_MP_STATE_HALTED:
+		return has_init_or_sipi(vcpu) || event_wakes(vcpu);
+	default: /* UNINITIALIZED, INIT_RECEIVED */
+		return has_init_or_sipi(vcpu);
+	}
+}
+
+int arch_vcpu_wakeup(struct vcpu *vcpu)
+{
+	handle_init_sipi(vcpu);
+	if (vcpu->arch.mp_state == KVM_MP_STATE_HALTED && event_wakes(vcpu)) {
+		vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
+		vcpu_set_request(vcpu, REQ_EVENT);
+	}
+	return 1;
+}
+
+/* --- one entry --------------------------------------------------------------------------------------------- */
+
+/* Work that others left. 1 = go on, 0 = to userspace, errno. */
+static int handle_requests(struct vcpu *vcpu)
+{
+	if (likely(!READ_ONCE(vcpu->requests)))
+		return 1;
+	if (vcpu_take_request(vcpu, REQ_VM_DEAD))
+		return -EIO;
+	if (vcpu_take_request(vcpu, REQ_TRIPLE_FAULT)) {
+		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return 0;
+	}
+	vcpu_take_request(vcpu, REQ_KICK);
+	vcpu_take_request(vcpu, REQ_UNBLOCK);
+	handle_init_sipi(vcpu);
+	if (vcpu_take_request(vcpu, REQ_EVENT))
+		return event_inject(vcpu);
+	return 1;
+}
+
+/* Preemption off: the flush must be on the CPU that enters. */
+static void handle_flushes(struct vcpu *vcpu)
+{
+	if (vcpu_take_request(vcpu, REQ_TLB_FLUSH)) {
+		vcpu->stats.tlb_flushes++;
+		backend_flush_ept(vcpu);
+	}
+	if (vcpu_take_request(vcpu, REQ_GUEST_TLB))
+		backend_flush_guest(vcpu);
+}
+
+/* Interrupts off. Anything that must not wait for the next exit? */
+static bool must_not_enter(struct vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->requests) || READ_ONCE(vcpu->run->immediate_exit) ||
+	       need_resched() || signal_pending(current);
+}
+
+/* Interrupts off. Returns false when the entry was called off. */
+static bool enter_and_exit(struct vcpu *vcpu)
+{
+	WRITE_ONCE(vcpu->mode, VCPU_IN_GUEST);
+	smp_mb(); /* (B) of vcpu.h: ->mode before ->requests */
+	if (must_not_enter(vcpu)) {
+		WRITE_ONCE(vcpu->mode, VCPU_OUTSIDE);
+		return false;
+	}
+	fpu_before_entry(vcpu);
+	guest_timing_enter_irqoff();
+	guest_state_enter_irqoff();
+	backend_enter(vcpu);
+	guest_state_exit_irqoff();
+	/* ->mode last: whoever sees OUTSIDE knows that no translation is in use any more. */
+	smp_store_release(&vcpu->mode, VCPU_OUTSIDE);
+	vcpu->stats.entries++;
+	vcpu->stats.exits++;
+	backend_host_interrupt(vcpu);
+	guest_timing_exit_irqoff();
+	return true;
+}
+
+int arch_vcpu_enter(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	bool entered;
+	int r;
+
+	r = handle_requests(vcpu);
+	if (r <= 0)
+		return r;
+	if (unlikely(vcpu->arch.mp_state != KVM_MP_STATE_RUNNABLE))
+		return 1; /* an INIT came; the loop blocks */
+	if (unlikely(vcpu->run->request_interrupt_window) && event_ready_for_user_irq(vcpu) &&
+	    vm->irqchip_mode != IRQCHIP_KERNEL) {
+		vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+		return 0;
+	}
+	/* Writers of slots and buses must not wait for the guest to come out. */
+	srcu_read_unlock(&vm->srcu, vcpu->srcu_idx);
+	preempt_disable();
+	handle_flushes(vcpu);
+	local_irq_disable();
+	entered = enter_and_exit(vcpu);
+	local_irq_enable();
+	preempt_enable();
+	vcpu->srcu_idx = srcu_read_lock(&vm->srcu);
+	return entered ? backend_handle_exit(vcpu) : 1;
+}
+
+/* --- one KVM_RUN ------------------------------------------------------------------------------------------------ */
+
+int arch_vcpu_run_begin(struct vcpu *vcpu)
+{
+	int (*complete)(struct vcpu *vcpu) = vcpu->arch.complete;
+
+	fpu_load_guest(vcpu);
+	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE) {
+		vcpu->arch.cr8 = vcpu->run->cr8 & 0xf;
+		vcpu_set_request(vcpu, REQ_EVENT);
+	}
+	if (!complete)
+		return 1;
+	vcpu->arch.complete = NULL;
+	return complete(vcpu);
+}
+
+void arch_vcpu_run_end(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	fpu_put_guest(vcpu);
+	run->if_flag = !!(vcpu_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_IF);
+	run->flags = 0;
+	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE) {
+		run->cr8 = vcpu->arch.cr8;
+		run->apic_base = vcpu->arch.apic_base;
+	} else {
+		run->cr8 = irqchip_get_cr8(&vcpu->vm->chip, vcpu->index);
+		run->apic_base = vcpu->arch.apic.base_msr;
+	}
+	run->ready_for_interrupt_injection = vcpu->vm->irqchip_mode == IRQCHIP_KERNEL ||
+					     event_ready_for_user_irq(vcpu);
+}

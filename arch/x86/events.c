@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Exceptions, NMIs and interrupts on their way into the guest: what is pending, what comes first,
+ * what has to wait for which window.
+ *
+ * An event is first *pending*. At an entry at most one becomes *injected*: its side effects (CR2, DR6,
+ * the acknowledge at the LAPIC or PIC) have happened and it must arrive, so when an exit interrupts
+ * its delivery, it is requeued and goes first next time. Order: SDM "Priority Among Concurrent
+ * Events" and "Event Injection".
+ */
+#include <asm/processor-flags.h>
+#include <asm/trapnr.h>
+#include <arch.h>
+#include <backend.h>
+
+/* --- exceptions --------------------------------------------------------------------------------------- */
+
+enum exception_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
+
+/* SDM "Interrupt 8—Double Fault Exception (#DF)", the classes of its tables. */
+static enum exception_class exception_class(u8 vector)
+{
+	switch (vector) {
+	case X86_TRAP_DE:
+	case X86_TRAP_TS:
+	case X86_TRAP_NP:
+	case X86_TRAP_SS:
+	case X86_TRAP_GP:
+		return CONTRIBUTORY;
+	case X86_TRAP_PF:
+		return PAGE_FAULT;
+	case X86_TRAP_DF:
+		return DOUBLE_FAULT;
+	default:
+		return BENIGN;
+	}
+}
+
+static void queue_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 error, u64 payload)
+{
+	struct x86_events *ev = &vcpu->arch.ev;
+	enum exception_class first = BENIGN, second = exception_class(vector);
+
+	if (ev->exception.pending || ev->exception.injected)
+		first = exception_class(ev->exception.vector);
+	if (first == DOUBLE_FAULT && second != BENIGN) {
+		vcpu_set_request(vcpu, REQ_TRIPLE_FAULT);
+		return;
+	}
+	if ((first == CONTRIBUTORY && second == CONTRIBUTORY) ||
+	    (first == PAGE_FAULT && (second == CONTRIBUTORY || second == PAGE_FAULT))) {
+		vector = X86_TRAP_DF;
+		has_error = true;
+		error = 0;
+		payload = 0;
+	}
+	/* A benign pair: the second is taken now, the first comes again with its instruction. */
+	ev->exception.pending = true;
+	ev->exception.injected = false;
+	ev->exception.vector = vector;
+	ev->exception.type = vector == X86_TRAP_BP || vector == X86_TRAP_OF ? EVENT_SOFT_EXC :
+									      EVENT_HW_EXCEPTION;
+	ev->exception.has_error = has_error;
+	ev->exception.error = error;
+	ev->exception.payload = payload;
+	ev->exception.insn_len = 0;
+	vcpu_set_request(vcpu, REQ_EVENT);
+}
+
+void event_queue_exception(struct vcpu *vcpu, u8 vector)
+{
+	queue_exception(vcpu, vector, false, 0, 0);
+}
+
+void event_queue_exception_error(struct vcpu *vcpu, u8 vector, u32 error)
+{
+	/* Real mode pushes no error codes. */
+	queue_exception(vcpu, vector, vcpu_reg(vcpu, REG_CR0) & X86_CR0_PE, error, 0);
+}
+
+void event_queue_page_fault(struct vcpu *vcpu, u64 address, u32 error)
+{
+	queue_exception(vcpu, X86_TRAP_PF, true, error, address);
+}
+
+/* --- around an exit ---------------------------------------------------------------------------------------- */
+
+void event_clear_injected(struct vcpu *vcpu)
+{
+	struct x86_events *ev = &vcpu->arch.ev;
+
+	ev->exception.injected = false;
+	ev->interrupt.injected = false;
+	ev->nmi_injected = false;
+}
+
+void event_requeue(struct vcpu *vcpu, const struct x86_event *e)
+{
+	struct x86_events *ev = &vcpu->arch.ev;
+
+	switch (e->type) {
+	case EVENT_NMI:
+		ev->nmi_injected = true;
+		break;
+	case EVENT_EXT_INTR:
+	case EVENT_SOFT_INTR:
+		ev->interrupt.injected = true;
+		ev->interrupt.soft = e->type == EVENT_SOFT_INTR;
+		ev->interrupt.vector = e->vector;
+		ev->interrupt.insn_len = e->insn_len;
+		break;
+	default:
+		ev->exception.injected = true;
+		ev->exception.pending = false;
+		ev->exception.vector = e->vector;
+		ev->exception.type = e->type;
+		ev->exception.has_error = e->has_error;
+		ev->exception.error = e->error;
+		ev->exception.insn_len = e->insn_len;
+		break;
+	}
+	vcpu_set_request(vcpu, REQ_EVENT);
+}
+
+/* --- at an entry --------------------------------------------------------------------------------------------- */
+
+static void inject_exception(struct vcpu *vcpu)
+{
+	const struct x86_events *ev = &vcpu->arch.ev;
+	struct x86_event e = {
+		.vector = ev->exception.vector,
+		.type = ev->exception.type,
+		.has_error = ev->exception.has_error,
+		.error = ev->exception.error,
+		.insn_len = ev->exception.insn_len,
+	};
+
+	backend_inject(vcpu, &e);
+	vcpu->stats.exceptions_injected++;
+}
+
+/* Side effects that come with the delivery, once. */
+static void start_exception(struct vcpu *vcpu)
+{
+	struct x86_events *ev = &vcpu->arch.ev;
+
+	if (ev->exception.vector == X86_TRAP_PF)
+		vcpu->arch.cr2 = ev->exception.payload;
+	if (ev->exception.vector == X86_TRAP_DB) {
+		vcpu->arch.dr7 &= ~BIT_ULL(13); /* GD */
+		backend_set_dr7(vcpu, vcpu->arch.dr7);
+	} else if (ev->exception.type == EVENT_HW_EXCEPTION) {
+		/* Faults push RF = 1, so that an instruction breakpoint does not hit twice. */
+		vcpu_set_reg(vcpu, REG_RFLAGS, vcpu_reg(vcpu, REG_RFLAGS) | X86_EFLAGS_RF);
+	}
+	ev->exception.pending = false;
+	ev->exception.injected = true;
+}
+
+static void inject_nmi(struct vcpu *vcpu)
+{
+	struct x86_event e = { .vector = X86_TRAP_NMI, .type = EVENT_NMI };
+
+	backend_inject(vcpu, &e);
+	vcpu->stats.nmi_injected++;
+}
+
+static void inject_interrupt(struct vcpu *vcpu)
+{
+	const struct x86_events *ev = &vcpu->arch.ev;
+	struct x86_event e = {
+		.vector = ev->interrupt.vector,
+		.type = ev->interrupt.soft ? EVENT_SOFT_INTR : EVENT_EXT_INTR,
+		.insn_len = ev->interrupt.insn_len,
+	};
+
+	backend_inject(vcpu, &e);
+	vcpu->stats.irq_injected++;
+}
+
+static bool interrupts_open(struct vcpu *vcpu)
+{
+	return (vcpu_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_IF) &&
+	       !(backend_blocking(vcpu) & (BLOCK_STI | BLOCK_MOVSS));
+}
+
+static bool nmi_open(struct vcpu *vcpu)
+{
+	return !(backend_blocking(vcpu) & (BLOCK_NMI | BLOCK_MOVSS | BLOCK_STI));
+}
+
+static bool interrupt_waits(struct vcpu *vcpu)
+{
+	if (vcpu->arch.ev.user_irq_pending)
+		return true;
+	return vcpu->vm->irqchip_mode != IRQCHIP_NONE &&
+	       irqchip_peek(&vcpu->vm->chip, vcpu->index) >= 0;
+}
+
+/* Acknowledge: from here on the interrupt is in service, and must arrive. */
+static int take_interrupt(struct vcpu *vcpu)
+{
+	struct x86_events *ev = &vcpu->arch.ev;
+
+	/* Pairs with the release in KVM_INTERRUPT: the vector is there if the flag is. */
+	if (smp_load_acquire(&ev->user_irq_pending)) {
+		u8 vector = ev->user_irq_vector;
+
+		WRITE_ONCE(ev->user_irq_pending, false);
+		return vector;
+	}
+	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE)
+		return -1;
+	return irqchip_ack(&vcpu->vm->chip, vcpu->index);
+}
+
+/* Something injected goes again, before anything new. Returns whether there was. */
+static bool reinject(struct vcpu *vcpu)
+{
+	struct x86_events *ev = &vcpu->arch.ev;
+
+	if (ev->exception.injected)
+		inject_exception(vcpu);
+	else if (ev->nmi_injected)
+		inject_nmi(vcpu);
+	else if (ev->interrupt.injected)
+		inject_interrupt(vcpu);
+	else
+		return false;
+	return true;
+}
+
+static bool inject_new(struct vcpu *vcpu)
+{
+	struct x86_events *ev = &vcpu->arch.ev;
+	int vector;
+
+	if (ev->exception.pending) {
+		start_exception(vcpu);
+		inject_exception(vcpu);
+		return true;
+	}
+	if (atomic_read(&ev->nmi_pending) && nmi_open(vcpu)) {
+		atomic_dec(&ev->nmi_pending);
+		ev->nmi_injected = true;
+		inject_nmi(vcpu);
+		return true;
+	}
+	if (!interrupts_open(vcpu) || !interrupt_waits(vcpu))
+		return false;
+	vector = take_interrupt(vcpu);
+	if (vector < 0)
+		return false;
+	ev->interrupt.injected = true;
+	ev->interrupt.soft = false;
+	ev->interrupt.vector = vector;
+	inject_interrupt(vcpu);
+	return true;
+}
+
+int event_inject(struct vcpu *vcpu)
+{
+	struct x86_events *ev = &vcpu->arch.ev;
+	u32 windows = 0;
+
+	if (!reinject(vcpu) && !inject_new(vcpu))
+		backend_cancel_injection(vcpu);
+	if (atomic_read(&ev->nmi_pending))
+		windows |= WINDOW_NMI;
+	if (interrupt_waits(vcpu))
+		windows |= WINDOW_IRQ;
+	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE && vcpu->run->request_interrupt_window)
+		windows |= WINDOW_IRQ;
+	backend_set_windows(vcpu, windows);
+	return 1;
+}
+
+/* --- from outside ---------------------------------------------------------------------------------------------- */
+
+void event_nmi(struct vcpu *vcpu)
+{
+	/* One may be latched while another one is being handled: SDM "Handling Multiple NMIs". */
+	atomic_add_unless(&vcpu->arch.ev.nmi_pending, 1, 2);
+	vcpu_set_request(vcpu, REQ_EVENT);
+	vcpu_kick(vcpu);
+}
+
+bool event_wakes(struct vcpu *vcpu)
+{
+	const struct x86_events *ev = &vcpu->arch.ev;
+
+	if (ev->exception.pending || ev->exception.injected || ev->nmi_injected ||
+	    ev->interrupt.injected)
+		return true;
+	if (atomic_read(&ev->nmi_pending) && nmi_open(vcpu))
+		return true;
+	return interrupts_open(vcpu) && interrupt_waits(vcpu);
+}
+
+bool event_ready_for_user_irq(struct vcpu *vcpu)
+{
+	const struct x86_events *ev = &vcpu->arch.ev;
+
+	return !ev->user_irq_pending && !ev->exception.pending && !ev->exception.injected &&
+	       !ev->nmi_injected && !ev->interrupt.injected && interrupts_open(vcpu);
+}
+
+/* --- KVM_GET/SET_VCPU_EVENTS ------------------------------------------------------------------------------------ */
+
+void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e)
+{
+	const struct x86_events *ev = &vcpu->arch.ev;
+	u32 blocking = backend_blocking(vcpu);
+
+	memset(e, 0, sizeof(*e));
+	/* Without KVM_CAP_EXCEPTION_PAYLOAD a pending exception is shown as injected. */
+	e->exception.injected = ev->exception.injected || ev->exception.pending;
+	e->exception.nr = ev->exception.vector;
+	e->exception.has_error_code = ev->exception.has_error;
+	e->exception.error_code = ev->exception.error;
+	e->interrupt.injected = ev->interrupt.injected && !ev->interrupt.soft;
+	e->interrupt.nr = ev->interrupt.vector;
+	if (blocking & BLOCK_STI)
+		e->interrupt.shadow |= KVM_X86_SHADOW_INT_STI;
+	if (blocking & BLOCK_MOVSS)
+		e->interrupt.shadow |= KVM_X86_SHADOW_INT_MOV_SS;
+	e->nmi.injected = ev->nmi_injected;
+	e->nmi.pending = atomic_read(&ev->nmi_pending) != 0;
+	e->nmi.masked = !!(blocking & BLOCK_NMI);
+	e->sipi_vector = vcpu->arch.apic.sipi_vector;
+	e->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE)
+		e->flags |= KVM_VCPUEVENT_VALID_SIPI_VECTOR;
+}
+
+int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e)
+{
+	const u32 known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
+			  KVM_VCPUEVENT_VALID_SHADOW;
+	struct x86_events *ev = &vcpu->arch.ev;
+	u32 shadow = 0;
+
+	if (e->flags & ~known)
+		return -EINVAL;
+	if (e->exception.injected && (e->exception.nr > 31 || e->exception.nr == X86_TRAP_NMI))
+		return -EINVAL;
+	ev->exception.pending = false;
+	ev->exception.injected = e->exception.injected;
+	ev->exception.vector = e->exception.nr;
+	ev->exception.type = e->exception.nr == X86_TRAP_BP || e->exception.nr == X86_TRAP_OF ?
+				     EVENT_SOFT_EXC :
+				     EVENT_HW_EXCEPTION;
+	ev->exception.has_error = e->exception.has_error_code;
+	ev->exception.error = e->exception.error_code;
+	ev->exception.insn_len = ev->exception.type == EVENT_SOFT_EXC;
+	ev->interrupt.injected = e->interrupt.injected;
+	ev->interrupt.soft = e->interrupt.soft;
+	ev->interrupt.vector = e->interrupt.nr;
+	if (e->flags & KVM_VCPUEVENT_VALID_SHADOW) {
+		if (e->interrupt.shadow & KVM_X86_SHADOW_INT_STI)
+			shadow |= BLOCK_STI;
+		if (e->interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS)
+			shadow |= BLOCK_MOVSS;
+		backend_set_blocking(vcpu, BLOCK_STI | BLOCK_MOVSS, shadow);
+	}
+	ev->nmi_injected = e->nmi.injected;
+	if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
+		atomic_set(&ev->nmi_pending, e->nmi.pending ? 1 : 0);
+	backend_set_blocking(vcpu, BLOCK_NMI, e->nmi.masked ? BLOCK_NMI : 0);
+	if ((e->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) &&
+	    vcpu->vm->irqchip_mode != IRQCHIP_NONE)
+		vcpu->arch.apic.sipi_vector = e->sipi_vector;
+	vcpu_set_request(vcpu, REQ_EVENT);
+	return 0;
+}

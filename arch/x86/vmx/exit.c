@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Why the guest came out: one function per basic exit reason, and the table that finds it.
+ * Handlers return 1 to enter again, 0 when userspace has to act (run->exit_reason is set), or an
+ * errno. Interrupts are on; the VMCS is current.
+ */
+#include <linux/kvm_para.h>
+#include <linux/nospec.h>
+#include <asm/debugreg.h>
+#include <asm/processor-flags.h>
+#include <arch.h>
+#include "vmx.h"
+
+static u64 gpr(struct vcpu *vcpu, unsigned int n)
+{
+	return n == REG_RSP ? vcpu_reg(vcpu, REG_RSP) : vcpu->arch.regs[n];
+}
+
+static void set_gpr(struct vcpu *vcpu, unsigned int n, u64 value)
+{
+	if (n == REG_RSP)
+		vcpu_set_reg(vcpu, REG_RSP, value);
+	else
+		vcpu->arch.regs[n] = value;
+}
+
+static bool in_64bit_mode(struct vcpu *vcpu)
+{
+	return (vcpu->arch.efer & EFER_LMA) && (vmcs_read32(VMCS_GUEST_CS_AR) & AR_L);
+}
+
+static int skip(struct vcpu *vcpu)
+{
+	backend_skip_insn(vcpu);
+	return 1;
+}
+
+/* The outcome of a checked write: done, or #GP(0). */
+static int skip_or_gp(struct vcpu *vcpu, int failed)
+{
+	if (!failed)
+		return skip(vcpu);
+	event_queue_exception_error(vcpu, X86_TRAP_GP, 0);
+	return 1;
+}
+
+/* --- interrupts and exceptions --------------------------------------------------------------------------- */
+
+static int handle_ext_intr(struct vcpu *vcpu)
+{
+	return 1; /* run.c has called the host's handler */
+}
+
+static int handle_db(struct vcpu *vcpu)
+{
+	u64 bits = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
+
+	/* Interception leaves DR6 alone; delivery has to set it. Bit 16 (RTM) is inverted. */
+	vcpu->arch.dr6 &= ~(DR_TRAP_BITS | DR_STEP);
+	vcpu->arch.dr6 |= bits & (DR_TRAP_BITS | DR_STEP | BIT(13));
+	event_queue_exception(vcpu, X86_TRAP_DB);
+	return 1;
+}
+
+static int handle_exception(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 info = vmx->exit_intr_info;
+
+	if (FIELD_GET(INTR_INFO_TYPE, info) == EVENT_NMI)
+		return 1; /* the host's */
+	switch (info & INTR_INFO_VECTOR) {
+	case X86_TRAP_MC:
+		return 1; /* the host's */
+	case X86_TRAP_DB:
+		return handle_db(vcpu);
+	case X86_TRAP_AC:
+		event_queue_exception_error(vcpu, X86_TRAP_AC, vmcs_read32(VMCS_EXIT_INTR_ERROR));
+		return 1;
+	default:
+		return io_emulation_failed(vcpu, NULL, 0); /* not in the exception bitmap */
+	}
+}
+
+static int handle_triple_fault(struct vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+	return 0;
+}
+
+static int handle_window(struct vcpu *vcpu)
+{
+	vcpu->stats.irq_windows++;
+	vcpu_set_request(vcpu, REQ_EVENT);
+	return 1;
+}
+
+static int handle_ud(struct vcpu *vcpu)
+{
+	event_queue_exception(vcpu, X86_TRAP_UD);
+	return 1;
+}
+
+static int handle_gp(struct vcpu *vcpu)
+{
+	return skip_or_gp(vcpu, 1);
+}
+
+/* --- instructions ------------------------------------------------------------------------------------------ */
+
+static int handle_cpuid(struct vcpu *vcpu)
+{
+	u64 *regs = vcpu->arch.regs;
+	u32 eax = regs[REG_RAX], ebx = regs[REG_RBX], ecx = regs[REG_RCX], edx = regs[REG_RDX];
+
+	vcpu_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
+	regs[REG_RAX] = eax;
+	regs[REG_RBX] = ebx;
+	regs[REG_RCX] = ecx;
+	regs[REG_RDX] = edx;
+	return skip(vcpu);
+}
+
+static int handle_hlt(struct vcpu *vcpu)
+{
+	vcpu->stats.halts++;
+	backend_skip_insn(vcpu);
+	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE) {
+		vcpu->run->exit_reason = KVM_EXIT_HLT;
+		return 0;
+	}
+	vcpu->arch.mp_state = KVM_MP_STATE_HALTED;
+	return 1;
+}
+
+/* No cache has anything that memory lacks: guest memory is always write-back. */
+static int handle_cache(struct vcpu *vcpu)
+{
+	return skip(vcpu);
+}
+
+/* No paravirtual call exists; the answer is the one KVM documents for unknown numbers. */
+static int handle_vmcall(struct vcpu *vcpu)
+{
+	u64 r = backend_cpl(vcpu) ? -KVM_EPERM : -KVM_ENOSYS;
+
+	vcpu->arch.regs[REG_RAX] = in_64bit_mode(vcpu) ? r : (u32)r;
+	return skip(vcpu);
+}
+
+static int handle_rdmsr(struct vcpu *vcpu)
+{
+	u64 value;
+
+	if (msr_get(vcpu, (u32)vcpu->arch.regs[REG_RCX], &value, false))
+		return handle_gp(vcpu);
+	vcpu->arch.regs[REG_RAX] = (u32)value;
+	vcpu->arch.regs[REG_RDX] = value >> 32;
+	return skip(vcpu);
+}
+
+static u64 edx_eax(struct vcpu *vcpu)
+{
+	return (u32)vcpu->arch.regs[REG_RAX] | vcpu->arch.regs[REG_RDX] << 32;
+}
+
+static int handle_wrmsr(struct vcpu *vcpu)
+{
+	return skip_or_gp(vcpu,
+			  msr_set(vcpu, (u32)vcpu->arch.regs[REG_RCX], edx_eax(vcpu), false));
+}
+
+static int handle_xsetbv(struct vcpu *vcpu)
+{
+	u32 index = vcpu->arch.regs[REG_RCX];
+
+	/* The processor has checked CR4.OSXSAVE; CPL is ours. */
+	return skip_or_gp(vcpu,
+			  backend_cpl(vcpu) || regs_set_xcr(vcpu, index, edx_eax(vcpu)));
+}
+
+/* A switch through a task gate or TSS: no 64-bit guest and no current 32-bit one does it. */
+static int handle_task_switch(struct vcpu *vcpu)
+{
+	return io_emulation_failed(vcpu, NULL, 0);
+}
+
+/* --- control and debug registers --------------------------------------------------------------------------- */
+
+static int write_cr8(struct vcpu *vcpu, u64 value)
+{
+	if (value & ~0xfull)
+		return handle_gp(vcpu);
+	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE) {
+		irqchip_set_cr8(&vcpu->vm->chip, vcpu->index, value);
+		vcpu_set_request(vcpu, REQ_EVENT);
+		return skip(vcpu);
+	}
+	/* The APIC is userspace's: it must learn of a lower priority, which may free an interrupt. */
+	backend_skip_insn(vcpu);
+	if (value >= vcpu->arch.cr8) {
+		vcpu->arch.cr8 = value;
+		return 1;
+	}
+	vcpu->arch.cr8 = value;
+	vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+	return 0;
+}
+
+static u64 read_cr8(struct vcpu *vcpu)
+{
+	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE)
+		return vcpu->arch.cr8;
+	return irqchip_get_cr8(&vcpu->vm->chip, vcpu->index);
+}
+
+static int mov_to_cr(struct vcpu *vcpu, unsigned int cr, u64 value)
+{
+	if (!in_64bit_mode(vcpu))
+		value = (u32)value;
+	switch (cr) {
+	case 0:
+		return skip_or_gp(vcpu, regs_set_cr0(vcpu, value));
+	case 3:
+		return skip_or_gp(vcpu, regs_set_cr3(vcpu, value));
+	case 4:
+		return skip_or_gp(vcpu, regs_set_cr4(vcpu, value));
+	case 8:
+		return write_cr8(vcpu, value);
+	default:
+		return handle_ud(vcpu);
+	}
+}
+
+static int mov_from_cr(struct vcpu *vcpu, unsigned int cr, unsigned int n)
+{
+	switch (cr) {
+	case 3:
+		set_gpr(vcpu, n, vcpu_reg(vcpu, REG_CR3));
+		return skip(vcpu);
+	case 8:
+		set_gpr(vcpu, n, read_cr8(vcpu));
+		return skip(vcpu);
+	default:
+		return handle_ud(vcpu);
+	}
+}
+
+static int handle_cr(struct vcpu *vcpu)
+{
+	u64 qual = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
+	unsigned int cr = FIELD_GET(QUAL_CR_NUMBER, qual), n = FIELD_GET(QUAL_CR_GPR, qual);
+	u64 cr0;
+
+	switch (FIELD_GET(QUAL_CR_TYPE, qual)) {
+	case QUAL_CR_TYPE_MOV_TO:
+		return mov_to_cr(vcpu, cr, gpr(vcpu, n));
+	case QUAL_CR_TYPE_MOV_FROM:
+		return mov_from_cr(vcpu, cr, n);
+	case QUAL_CR_TYPE_CLTS:
+		return skip_or_gp(vcpu, regs_set_cr0(vcpu, vcpu_reg(vcpu, REG_CR0) & ~X86_CR0_TS));
+	default: /* LMSW: PE, MP, EM, TS; it can set PE but not clear it */
+		cr0 = vcpu_reg(vcpu, REG_CR0);
+		cr0 = (cr0 & ~0xeull) | (cr0 & X86_CR0_PE) |
+		      (FIELD_GET(QUAL_CR_LMSW_SOURCE, qual) & 0xf);
+		return skip_or_gp(vcpu, regs_set_cr0(vcpu, cr0));
+	}
+}
+
+/* DR6 and DR7: SDM "Debug Registers"; bits that read as 1 or 0 whatever is written. */
+#define DR6_ONES 0xffff0ff0ull
+#define DR6_WRITABLE 0xe00full
+#define DR7_ONES 0x400ull
+#define DR7_WRITABLE 0xffff2bffull
+
+static int write_dr(struct vcpu *vcpu, unsigned int dr, u64 value)
+{
+	if (dr >= 6 && in_64bit_mode(vcpu) && value >> 32)
+		return handle_gp(vcpu);
+	if (dr < 4) {
+		vcpu->arch.dr[array_index_nospec(dr, 4)] = value;
+	} else if (dr == 6) {
+		vcpu->arch.dr6 = DR6_ONES | (value & DR6_WRITABLE);
+	} else {
+		vcpu->arch.dr7 = DR7_ONES | (value & DR7_WRITABLE);
+		backend_set_dr7(vcpu, vcpu->arch.dr7);
+	}
+	return skip(vcpu);
+}
+
+static int handle_dr(struct vcpu *vcpu)
+{
+	u64 qual = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
+	unsigned int dr = FIELD_GET(QUAL_DR_NUMBER, qual), n = FIELD_GET(QUAL_DR_GPR, qual);
+
+	/* The exit comes before the checks of CPL and DR7.GD. */
+	if (backend_cpl(vcpu))
+		return handle_gp(vcpu);
+	if (vcpu->arch.dr7 & DR_GENERAL_DETECT) {
+		vcpu->arch.dr6 |= BIT(13);
+		vcpu->arch.dr7 &= ~(u64)DR_GENERAL_DETECT;
+		backend_set_dr7(vcpu, vcpu->arch.dr7);
+		event_queue_exception(vcpu, X86_TRAP_DB);
+		return 1;
+	}
+	if (dr == 4 || dr == 5) {
+		if (vcpu_reg(vcpu, REG_CR4) & X86_CR4_DE)
+			return handle_ud(vcpu);
+		dr += 2; /* the old aliases */
+	}
+	if (!(qual & QUAL_DR_FROM))
+		return write_dr(vcpu, dr, gpr(vcpu, n));
+	set_gpr(vcpu, n,
+		dr < 4 ? vcpu->arch.dr[array_index_nospec(dr, 4)] :
+			 (dr == 6 ? vcpu->arch.dr6 : vcpu->arch.dr7));
+	return skip(vcpu);
+}
+
+/* --- I/O and memory ------------------------------------------------------------------------------------------ */
+
+static int handle_io(struct vcpu *vcpu)
+{
+	u64 qual = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
+	u16 port = FIELD_GET(QUAL_IO_PORT, qual);
+	u8 size = FIELD_GET(QUAL_IO_SIZE, qual) + 1;
+	bool in = qual & QUAL_IO_IN;
+
+	if (qual & QUAL_IO_STRING)
+		return io_port_string(vcpu, port, size, in, qual & QUAL_IO_REP);
+	backend_skip_insn(vcpu);
+	return io_port(vcpu, port, size, in);
+}
+
+static int handle_ept_violation(struct vcpu *vcpu)
+{
+	u64 qual = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
+
+	/* An IRET that faulted here had already unblocked NMIs: SDM "Information About NMI Unblocking
+	 * Due to IRET". */
+	if ((qual & QUAL_EPT_NMI_UNBLOCK) && !(to_vmx(vcpu)->idt_info & INTR_INFO_VALID))
+		backend_set_blocking(vcpu, BLOCK_NMI, BLOCK_NMI);
+	return ept_violation(vcpu, vmcs_read64(VMCS_EXIT_GUEST_PHYS), qual);
+}
+
+static int handle_ept_misconfig(struct vcpu *vcpu)
+{
+	pr_err_ratelimited("EPT misconfiguration at guest-physical %#llx: a bug in ept.c\n",
+			   vmcs_read64(VMCS_EXIT_GUEST_PHYS));
+	vcpu->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	vcpu->run->internal.suberror = KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON;
+	vcpu->run->internal.ndata = 1;
+	vcpu->run->internal.data[0] = EXIT_EPT_MISCONFIG;
+	return 0;
+}
+
+/* --- the table -------------------------------------------------------------------------------------------------- */
+
+struct exit_reason {
+	const char *name;
+	int (*handle)(struct vcpu *vcpu); /* NULL: we never ask for it */
+};
+
+static const struct exit_reason exit_reasons[] = {
+	[EXIT_EXCEPTION_NMI] = { "exception_nmi", handle_exception },
+	[EXIT_EXT_INTR] = { "external_interrupt", handle_ext_intr },
+	[EXIT_TRIPLE_FAULT] = { "triple_fault", handle_triple_fault },
+	[EXIT_INIT] = { "init", NULL },
+	[EXIT_SIPI] = { "sipi", NULL },
+	[EXIT_IRQ_WINDOW] = { "irq_window", handle_window },
+	[EXIT_NMI_WINDOW] = { "nmi_window", handle_window },
+	[EXIT_TASK_SWITCH] = { "task_switch", handle_task_switch },
+	[EXIT_CPUID] = { "cpuid", handle_cpuid },
+	[EXIT_GETSEC] = { "getsec", handle_ud },
+	[EXIT_HLT] = { "hlt", handle_hlt },
+	[EXIT_INVD] = { "invd", handle_cache },
+	[EXIT_INVLPG] = { "invlpg", NULL },
+	[EXIT_RDPMC] = { "rdpmc", handle_gp },
+	[EXIT_RDTSC] = { "rdtsc", NULL },
+	[EXIT_RSM] = { "rsm", handle_ud },
+	[EXIT_VMCALL] = { "vmcall", handle_vmcall },
+	[EXIT_VMCLEAR] = { "vmclear", handle_ud },
+	[EXIT_VMLAUNCH] = { "vmlaunch", handle_ud },
+	[EXIT_VMPTRLD] = { "vmptrld", handle_ud },
+	[EXIT_VMPTRST] = { "vmptrst", handle_ud },
+	[EXIT_VMREAD] = { "vmread", handle_ud },
+	[EXIT_VMRESUME] = { "vmresume", handle_ud },
+	[EXIT_VMWRITE] = { "vmwrite", handle_ud },
+	[EXIT_VMXOFF] = { "vmxoff", handle_ud },
+	[EXIT_VMXON] = { "vmxon", handle_ud },
+	[EXIT_CR_ACCESS] = { "cr_access", handle_cr },
+	[EXIT_DR_ACCESS] = { "dr_access", handle_dr },
+	[EXIT_IO] = { "io", handle_io },
+	[EXIT_RDMSR] = { "rdmsr", handle_rdmsr },
+	[EXIT_WRMSR] = { "wrmsr", handle_wrmsr },
+	[EXIT_BAD_GUEST_STATE] = { "bad_guest_state", NULL },
+	[EXIT_BAD_MSR_LOAD] = { "bad_msr_load", NULL },
+	[EXIT_MWAIT] = { "mwait", handle_ud },
+	[EXIT_MONITOR] = { "monitor", handle_ud },
+	[EXIT_PAUSE] = { "pause", NULL },
+	[EXIT_BAD_MCE] = { "machine_check_at_entry", NULL },
+	[EXIT_TPR_BELOW] = { "tpr_below_threshold", NULL },
+	[EXIT_APIC_ACCESS] = { "apic_access", NULL },
+	[EXIT_VIRT_EOI] = { "virtualized_eoi", NULL },
+	[EXIT_GDTR_IDTR] = { "gdtr_idtr", NULL },
+	[EXIT_LDTR_TR] = { "ldtr_tr", NULL },
+	[EXIT_EPT_VIOLATION] = { "ept_violation", handle_ept_violation },
+	[EXIT_EPT_MISCONFIG] = { "ept_misconfig", handle_ept_misconfig },
+	[EXIT_INVEPT] = { "invept", handle_ud },
+	[EXIT_RDTSCP] = { "rdtscp", NULL },
+	[EXIT_PREEMPT_TIMER] = { "preemption_timer", NULL },
+	[EXIT_INVVPID] = { "invvpid", handle_ud },
+	[EXIT_WBINVD] = { "wbinvd", handle_cache },
+	[EXIT_XSETBV] = { "xsetbv", handle_xsetbv },
+	[EXIT_APIC_WRITE] = { "apic_write", NULL },
+	[EXIT_INVPCID] = { "invpcid", NULL },
+};
+static_assert(ARRAY_SIZE(exit_reasons) <= ARCH_EXIT_REASONS);
+
+const char *arch_exit_reason_name(unsigned int reason)
+{
+	return reason < ARRAY_SIZE(exit_reasons) ? exit_reasons[reason].name : NULL;
+}
+
+/* --- before the table: what every exit has in common ---------------------------------------------------------- */
+
+/*
+ * The entry did not happen. Either the instruction failed (hardware_entry_failure_reason is the
+ * VM-instruction error) or the guest state did not pass (the exit reason with bit 31 set).
+ */
+static int report_entry_failure(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 reason = vmx->entry_failed ? vmx->entry_error : vmx->exit_reason;
+
+	pr_warn_ratelimited("vCPU %u: VM entry failed: %s %#x, qualification %#lx\n", vcpu->id,
+			    vmx->entry_failed ? "VM-instruction error" : "exit reason", reason,
+			    vmcs_read_nat(VMCS_EXIT_QUALIFICATION));
+	vcpu->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	vcpu->run->fail_entry.hardware_entry_failure_reason = reason;
+	vcpu->run->fail_entry.cpu = raw_smp_processor_id();
+	return 0;
+}
+
+/* The exit came in the middle of delivering an event: it has to be delivered again, first. */
+static void requeue_interrupted_event(struct vcpu *vcpu)
+{
+	u32 info = to_vmx(vcpu)->idt_info;
+	struct x86_event ev = {
+		.vector = info & INTR_INFO_VECTOR,
+		.type = FIELD_GET(INTR_INFO_TYPE, info),
+		.has_error = !!(info & INTR_INFO_ERROR),
+	};
+
+	if (!(info & INTR_INFO_VALID))
+		return;
+	if (ev.has_error)
+		ev.error = vmcs_read32(VMCS_EXIT_IDT_ERROR);
+	if (ev.type >= EVENT_SOFT_INTR)
+		ev.insn_len = vmcs_read32(VMCS_EXIT_INSN_LEN);
+	/* The NMI whose delivery failed has blocked NMIs already; its second attempt needs them open. */
+	if (ev.type == EVENT_NMI)
+		backend_set_blocking(vcpu, BLOCK_NMI, 0);
+	event_requeue(vcpu, &ev);
+}
+
+static int unexpected_exit(struct vcpu *vcpu, u32 basic)
+{
+	struct kvm_run *run = vcpu->run;
+
+	pr_warn_ratelimited("vCPU %u: unexpected exit reason %u\n", vcpu->id, basic);
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->internal.suberror = KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON;
+	run->internal.ndata = 2;
+	run->internal.data[0] = basic;
+	run->internal.data[1] = raw_smp_processor_id();
+	return 0;
+}
+
+int backend_handle_exit(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 basic = vmx->exit_reason & EXIT_REASON_BASIC;
+
+	if (unlikely(vmx->entry_failed || (vmx->exit_reason & EXIT_REASON_ENTRY_FAIL)))
+		return report_entry_failure(vcpu);
+	event_clear_injected(vcpu);
+	if (unlikely(vmx->idt_info & INTR_INFO_VALID))
+		requeue_interrupted_event(vcpu);
+	if (basic < ARCH_EXIT_REASONS)
+		vcpu->stats.by_reason[array_index_nospec(basic, ARCH_EXIT_REASONS)]++;
+	if (basic >= ARRAY_SIZE(exit_reasons))
+		return unexpected_exit(vcpu, basic);
+	basic = array_index_nospec(basic, ARRAY_SIZE(exit_reasons));
+	if (!exit_reasons[basic].handle)
+		return unexpected_exit(vcpu, basic);
+	return exit_reasons[basic].handle(vcpu);
+}

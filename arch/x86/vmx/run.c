@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One VM entry and exit: what must be in the processor before, what must be saved after, and the
+ * host's own interrupts, NMIs and machine checks, which an exit only announces.
+ *
+ * Everything here runs with interrupts off, between "mode = IN_GUEST" and "mode = OUTSIDE" of
+ * arch/x86/enter.c. Only fields that changed are written.
+ */
+#include <linux/hw_breakpoint.h>
+#include <asm/cpufeature.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/fpu/xcr.h>
+#include <asm/msr.h>
+#include <asm/nospec-branch.h>
+#include <asm/pkru.h>
+#include <asm/special_insns.h>
+#include "vmx.h"
+
+/* Registers that live in the VMCS while the guest runs; known again only when asked for. */
+#define LAZY_REGS                                                                                  \
+	(BIT(REG_RSP) | BIT(REG_RIP) | BIT(REG_RFLAGS) | BIT(REG_CR0) | BIT(REG_CR3) | BIT(REG_CR4))
+
+static void write_dirty_regs(struct vcpu *vcpu)
+{
+	u32 dirty = vcpu->arch.regs_dirty;
+
+	if (dirty & BIT(REG_RSP))
+		vmcs_write_nat(VMCS_GUEST_RSP, vcpu->arch.regs[REG_RSP]);
+	if (dirty & BIT(REG_RIP))
+		vmcs_write_nat(VMCS_GUEST_RIP, vcpu->arch.regs[REG_RIP]);
+	if (dirty & BIT(REG_RFLAGS))
+		vmcs_write_nat(VMCS_GUEST_RFLAGS, vcpu->arch.regs[REG_RFLAGS]);
+	vcpu->arch.regs_dirty = 0;
+}
+
+/* CR3 carries the thread's PCID and CR4 per-task bits: both may differ from entry to entry. */
+static void write_host_crs(struct vmx_vcpu *vmx)
+{
+	unsigned long cr3 = __read_cr3(), cr4 = __read_cr4();
+
+	if (cr3 != vmx->host_cr3) {
+		vmcs_write_nat(VMCS_HOST_CR3, cr3);
+		vmx->host_cr3 = cr3;
+	}
+	if (cr4 != vmx->host_cr4) {
+		vmcs_write_nat(VMCS_HOST_CR4, cr4);
+		vmx->host_cr4 = cr4;
+	}
+}
+
+/* --- registers that the VMCS does not switch ------------------------------------------------------------ */
+
+static bool guest_uses_xcr0(struct vcpu *vcpu)
+{
+	return (vcpu->arch.regs[REG_CR4] & X86_CR4_OSXSAVE) && vcpu->arch.xcr0 != fpu_host_xcr0();
+}
+
+static bool guest_uses_pkru(struct vcpu *vcpu)
+{
+	return cpu_feature_enabled(X86_FEATURE_OSPKE) && (vcpu->arch.regs[REG_CR4] & X86_CR4_PKE);
+}
+
+static bool guest_uses_breakpoints(struct vcpu *vcpu)
+{
+	return vcpu->arch.dr7 & 0xff; /* L0-3, G0-3 */
+}
+
+static u32 load_guest_extras(struct vcpu *vcpu)
+{
+	u32 host_pkru = 0;
+
+	if (read_cr2() != vcpu->arch.cr2)
+		write_cr2(vcpu->arch.cr2);
+	if (guest_uses_xcr0(vcpu))
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->arch.xcr0);
+	if (guest_uses_pkru(vcpu)) {
+		host_pkru = rdpkru();
+		if (host_pkru != vcpu->arch.pkru)
+			wrpkru(vcpu->arch.pkru);
+	}
+	if (guest_uses_breakpoints(vcpu)) {
+		set_debugreg(0, 7);
+		set_debugreg(vcpu->arch.dr[0], 0);
+		set_debugreg(vcpu->arch.dr[1], 1);
+		set_debugreg(vcpu->arch.dr[2], 2);
+		set_debugreg(vcpu->arch.dr[3], 3);
+	}
+	return host_pkru;
+}
+
+static void load_host_extras(struct vcpu *vcpu, u32 host_pkru)
+{
+	vcpu->arch.cr2 = read_cr2();
+	if (guest_uses_xcr0(vcpu))
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu_host_xcr0());
+	if (guest_uses_pkru(vcpu)) {
+		vcpu->arch.pkru = rdpkru();
+		if (host_pkru != vcpu->arch.pkru)
+			wrpkru(host_pkru);
+	}
+	/* An exit leaves DR7 = 0x400; the host's own breakpoints come back here. */
+	if (hw_breakpoint_active())
+		hw_breakpoint_restore();
+	if (to_vmx(vcpu)->host_debugctl)
+		update_debugctlmsr(to_vmx(vcpu)->host_debugctl);
+}
+
+/* What this host wants wiped before untrusted code runs: see caps.c, resolve_mitigations(). */
+static __always_inline void flush_buffers(void)
+{
+	static const u16 selector = __KERNEL_DS;
+
+	if (vmx_caps.flush_l1d)
+		wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+	else if (vmx_caps.verw)
+		asm volatile("verw %[sel]" : : [sel] "m"(selector) : "cc");
+}
+
+/* --- after the exit ------------------------------------------------------------------------------------------ */
+
+/* The exit acknowledged the host's interrupt: run its handler, through the gate it would have used. */
+void backend_host_interrupt(struct vcpu *vcpu)
+{
+	const gate_desc *idt = (const gate_desc *)this_cpu_read(vmx_cpu.idt_base);
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (vmx->entry_failed || vmx->exit_reason != EXIT_EXT_INTR)
+		return;
+	vmx_call_handler(gate_offset(&idt[vmx->exit_intr_info & INTR_INFO_VECTOR]));
+}
+
+/* Host NMIs and machine checks: interrupts of the host while the guest ran. */
+static void handle_host_exception(u32 info)
+{
+	if (FIELD_GET(INTR_INFO_TYPE, info) == EVENT_NMI)
+		asm volatile("int $2"); /* NMIs are blocked until the handler's IRET, as they should be */
+	else if ((info & INTR_INFO_VECTOR) == X86_TRAP_MC)
+		asm volatile("int $18");
+}
+
+static void note_exit(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 basic;
+
+	vmx->exit_reason = vmcs_read32(VMCS_EXIT_REASON);
+	basic = vmx->exit_reason & EXIT_REASON_BASIC;
+	vmx->exit_intr_info = 0;
+	if (unlikely(vmx->exit_reason & EXIT_REASON_ENTRY_FAIL))
+		return;
+	vmx->idt_info = vmcs_read32(VMCS_EXIT_IDT_INFO);
+	if (basic == EXIT_EXT_INTR || basic == EXIT_EXCEPTION_NMI)
+		vmx->exit_intr_info = vmcs_read32(VMCS_EXIT_INTR_INFO);
+	if (basic == EXIT_EXCEPTION_NMI)
+		handle_host_exception(vmx->exit_intr_info);
+}
+
+void backend_enter(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 host_pkru;
+
+	write_dirty_regs(vcpu);
+	write_host_crs(vmx);
+	host_pkru = load_guest_extras(vcpu);
+	flush_buffers();
+
+	vmx->entry_failed = !vmx_enter_guest(vcpu->arch.regs, vmx->launched, &vmx->host_rsp);
+
+	load_host_extras(vcpu, host_pkru);
+	vcpu->arch.regs_avail &= ~LAZY_REGS;
+	vmx->idt_info = 0;
+	if (unlikely(vmx->entry_failed)) {
+		vmx->entry_error = vmcs_read32(VMCS_EXIT_INSN_ERROR);
+		return;
+	}
+	vmx->launched = true;
+	note_exit(vcpu);
+}
+
+void backend_flush_ept(struct vcpu *vcpu)
+{
+	vmx_invept(ept_pointer(vcpu->vm->arch.ept));
+}
+
+void backend_flush_guest(struct vcpu *vcpu)
+{
+	/* Without a VPID each entry and exit drops the guest's translations anyhow. */
+	if (to_vmx(vcpu)->vpid)
+		vmx_invvpid(to_vmx(vcpu)->vpid);
+}

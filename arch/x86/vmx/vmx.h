@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Shared inside arch/x86/vmx/ only: the VMX half of a vCPU, what the processor offers, and what
+ * the files of this folder call of each other. The rest of the module sees backend.h.
+ */
+#ifndef VMX_VMX_H
+#define VMX_VMX_H
+
+#include <linux/list.h>
+#include <backend.h>
+#include "vmcs.h"
+
+#undef pr_fmt
+#define pr_fmt(fmt) "apicvisor: " fmt
+
+/* Controls and features, resolved once from the capability MSRs: caps.c. Read-only afterwards. */
+struct vmx_caps {
+	u32 revision; /* first word of VMXON and VMCS regions */
+	u32 pin, proc, proc2, exit, entry;
+	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+	bool ept_ad, ept_2m, ept_1g;
+	bool flush_l1d, verw; /* what this host needs against L1TF and MDS at entry */
+};
+extern struct vmx_caps vmx_caps;
+
+/* Fill vmx_caps. 0, or -ENODEV with one line that names the first missing feature. */
+int vmx_caps_init(void);
+
+/* Host MSRs that an entry replaces and vcpu_put() restores; the same for all threads of a CPU. */
+struct vmx_host_msrs {
+	u64 star, lstar, cstar, fmask, tsc_aux;
+};
+
+/* One physical CPU: host.c. */
+struct vmx_cpu {
+	struct page *vmxon;
+	bool on;
+	struct list_head loaded; /* struct vmx_vcpu whose VMCS is active here; interrupts off */
+	struct vmx_vcpu *last;	 /* ran here last: an IBPB is due when it changes */
+	struct vmx_host_msrs host;
+	unsigned long tr_base, gdt_base, idt_base, gs_base, sysenter_esp;
+};
+DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
+
+struct vmx_vcpu {
+	struct vcpu *vcpu;
+	struct vmcs *vmcs;
+	u64 vmcs_pa;
+	unsigned long *msr_bitmap;
+	u16 vpid; /* 0: no VPIDs */
+
+	/* the VMCS on its CPU: vmcs.c */
+	int cpu;  /* where it is active, -1: clear */
+	bool launched;
+	struct list_head node; /* in vmx_cpu.loaded of ->cpu */
+
+	/* host values that must be restored on put */
+	bool host_saved;
+	u16 host_ds, host_es, host_fs, host_gs;
+	u64 host_kernel_gs;
+	u64 host_debugctl;
+	struct desc_ptr host_gdt;
+
+	/* last values written, so that unchanged fields are not rewritten */
+	unsigned long host_rsp, host_cr3, host_cr4;
+	u32 proc; /* VMCS_CTRL_PROC */
+	u32 proc2;
+	u32 entry; /* VMCS_CTRL_ENTRY */
+
+	/* the last exit */
+	u32 exit_reason;
+	u32 exit_intr_info;
+	u32 idt_info;
+	u32 entry_error; /* VM-instruction error when the entry itself failed */
+	bool entry_failed;
+};
+
+static inline struct vmx_vcpu *to_vmx(struct vcpu *vcpu)
+{
+	return vcpu->arch.vmx;
+}
+
+
+
+
+/* --- vmcs.c --- */
+void vmcs_clear_loaded_here(void); /* interrupts off: VMCLEAR all that is active on this CPU */
+void vmcs_clear(struct vmx_vcpu *vmx); /* from any CPU; sleeps not, waits for an IPI */
+
+/* --- state.c --- */
+void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on);
+void vmx_intercept_msr(struct vmx_vcpu *vmx, u32 msr, bool read, bool write);
+
+/* --- ept.c --- */
+struct ept *ept_create(void);
+void ept_destroy(struct ept *ept);
+u64 ept_pointer(const struct ept *ept);
+/* An access to @gpa violated the tables: QUAL_EPT_*. 1, 0 or errno as backend_handle_exit(). */
+int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification);
+
+/* --- entry.S --- */
+/*
+ * Enter the guest with the registers in @regs (enum vcpu_reg order, RSP excepted) and come back at
+ * the next VM exit. @host_rsp caches VMCS_HOST_RSP. False: the entry instruction itself failed.
+ */
+bool vmx_enter_guest(u64 *regs, bool launched, unsigned long *host_rsp);
+void vmx_exit_point(void); /* VMCS_HOST_RIP */
+/* Run the host's interrupt handler at @entry as if the interrupt had come here. IRQs off. */
+void vmx_call_handler(unsigned long entry);
+
+#endif
