@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pci.h"
+#include "virtio.h"
 #include "vmm.h"
 
 #define MIN_MEM_MIB 32
@@ -26,6 +28,8 @@ static const char usage_text[] =
 	"  --cmdline TEXT        kernel command line (default \"console=ttyS0\")\n"
 	"  --cpus N              vCPUs, 1 to 254 (default 1)\n"
 	"  --mem MIB             memory (default 256)\n"
+	"  --disk FILE           a raw disk image, as virtio-blk\n"
+	"  --virtio-console      a second console, hvc0, which then gets the input\n"
 	"  --irqchip kernel      who emulates the interrupt controllers (default kernel)\n"
 	"  --reset-status N      exit status when the guest resets (default 0)\n"
 	"  --stats               print exits by reason at the end\n"
@@ -59,75 +63,69 @@ static unsigned long number(const char *name, const char *arg, unsigned long min
 
 static void parse(struct options *opt, int argc, char **argv)
 {
-	enum {
-		DEV = 1,
-		KERNEL,
-		INITRD,
-		CMDLINE,
-		CPUS,
-		MEM,
-		IRQCHIP,
-		RESET,
-		STATS,
-		TRACE,
-		VERBOSE,
-		HELP
-	};
 	static const struct option options[] = {
-		{ "dev", required_argument, NULL, DEV },
-		{ "kernel", required_argument, NULL, KERNEL },
-		{ "initrd", required_argument, NULL, INITRD },
-		{ "cmdline", required_argument, NULL, CMDLINE },
-		{ "cpus", required_argument, NULL, CPUS },
-		{ "mem", required_argument, NULL, MEM },
-		{ "irqchip", required_argument, NULL, IRQCHIP },
-		{ "reset-status", required_argument, NULL, RESET },
-		{ "stats", no_argument, NULL, STATS },
-		{ "trace-exits", no_argument, NULL, TRACE },
-		{ "verbose", no_argument, NULL, VERBOSE },
-		{ "help", no_argument, NULL, HELP },
+		{ "dev", required_argument, NULL, 'd' },
+		{ "kernel", required_argument, NULL, 'k' },
+		{ "initrd", required_argument, NULL, 'i' },
+		{ "cmdline", required_argument, NULL, 'c' },
+		{ "cpus", required_argument, NULL, 'n' },
+		{ "mem", required_argument, NULL, 'm' },
+		{ "disk", required_argument, NULL, 'b' },
+		{ "virtio-console", no_argument, NULL, 'o' },
+		{ "irqchip", required_argument, NULL, 'q' },
+		{ "reset-status", required_argument, NULL, 'r' },
+		{ "stats", no_argument, NULL, 's' },
+		{ "trace-exits", no_argument, NULL, 't' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
-		case DEV:
+		case 'd':
 			opt->dev = optarg;
 			break;
-		case KERNEL:
+		case 'k':
 			opt->kernel = optarg;
 			break;
-		case INITRD:
+		case 'i':
 			opt->initrd = optarg;
 			break;
-		case CMDLINE:
+		case 'c':
 			opt->cmdline = optarg;
 			break;
-		case CPUS:
+		case 'n':
 			opt->cpus = number("cpus", optarg, 1, MAX_CPUS);
 			break;
-		case MEM:
+		case 'm':
 			opt->mem = number("mem", optarg, MIN_MEM_MIB, MAX_MEM_MIB) * MiB;
 			break;
-		case IRQCHIP:
+		case 'b':
+			opt->disk = optarg;
+			break;
+		case 'o':
+			opt->virtio_console = true;
+			break;
+		case 'q':
 			if (strcmp(optarg, "kernel"))
 				usage("--irqchip can only be kernel, not ", optarg);
 			opt->irqchip = IRQCHIP_KERNEL;
 			break;
-		case RESET:
+		case 'r':
 			opt->reset_status = number("reset-status", optarg, 0, 255);
 			break;
-		case STATS:
+		case 's':
 			opt->stats = true;
 			break;
-		case TRACE:
+		case 't':
 			opt->trace_exits = true;
 			break;
-		case VERBOSE:
+		case 'v':
 			opt->verbose = true;
 			break;
-		case HELP:
+		case 'h':
 			fputs(usage_text, stdout);
 			exit(STATUS_OK);
 		default: /* getopt has said what is wrong */
@@ -157,6 +155,11 @@ int main(int argc, char **argv)
 	console_setup();
 	platform_create(&vm);
 	serial_create(&vm);
+	pci_create(&vm);
+	if (opt.disk)
+		virtio_blk_create(&vm, opt.disk);
+	if (opt.virtio_console)
+		virtio_console_create(&vm);
 	vcpus_create(&vm);
 	vcpu_set_boot_state(&vm.vcpus[0], entry);
 	if (opt.verbose)

@@ -72,13 +72,12 @@ static void pm1_control(void *dev, uint64_t offset, void *data, unsigned int len
 		vm_end(vm, STATUS_OK);
 }
 
-static void reset_port(void *dev, uint64_t offset, void *data, unsigned int len, bool write)
+void platform_reset_port(struct vm *vm, uint8_t *val, bool write)
 {
-	(void)offset;
 	if (!write)
-		memset(data, 0, len);
-	else if (*(uint8_t *)data & RESET_CPU)
-		reset(dev, "port 0xcf9");
+		*val = 0;
+	else if (*val & RESET_CPU)
+		reset(vm, "port 0xcf9");
 }
 
 /* Reads as an idle controller, so that a kernel which wants a reset doesn't wait for it. */
@@ -103,7 +102,6 @@ void platform_create(struct vm *vm)
 {
 	bus_add(&vm->pio, PM1_EVENT_PORT, 4, pm1_event, vm);
 	bus_add(&vm->pio, PM1_CONTROL_PORT, 2, pm1_control, vm);
-	bus_add(&vm->pio, RESET_PORT, 1, reset_port, vm);
 	bus_add(&vm->pio, I8042_PORT, 1, i8042, vm);
 	bus_add(&vm->pio, POST_PORT, 1, write_only, vm);
 	bus_add(&vm->pio, DELAY_PORT, 1, write_only, vm);

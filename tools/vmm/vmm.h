@@ -175,6 +175,9 @@ size_t acpi_build(uint8_t *ram, size_t size, uint64_t base, unsigned int ncpus);
 
 void platform_create(struct vm *vm); /* set-up: power, reset and delay ports */
 
+/* A byte access to RESET_PORT, which pci.c receives because its own ports surround it. */
+void platform_reset_port(struct vm *vm, uint8_t *val, bool write);
+
 /* console.c: the terminal */
 void console_setup(void); /* set-up: raw mode if stdin is a terminal, restored at exit */
 void console_write(const void *buf, size_t len);
