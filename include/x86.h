@@ -58,7 +58,7 @@ struct x86_event {
 /*
  * Events on their way into the guest. "Pending" has not started; "injected" is in the VMCS or was
  * interrupted on delivery and must be injected first, unchanged (it has had its side effects).
- * Only the vCPU's thread touches this, except ->nmi_pending.
+ * Only the vCPU's thread touches this, except ->nmi_pending and ->user_irq_*.
  */
 struct x86_events {
 	struct {
@@ -76,7 +76,8 @@ struct x86_events {
 	} interrupt;
 	atomic_t nmi_pending; /* 0 .. 2 not yet injected */
 	bool nmi_injected;
-	bool user_irq_pending; /* KVM_INTERRUPT without an in-kernel PIC */
+	/* KVM_INTERRUPT without an in-kernel PIC: the vector first, then the flag with release */
+	bool user_irq_pending;
 	u8 user_irq_vector;
 };
 
@@ -116,7 +117,7 @@ struct vcpu_arch {
 	u64 guest_supported_xcr0;
 	u8 maxphyaddr; /* from CPUID 0x80000008; 36 without it */
 
-	s64 tsc_offset;
+	s64 tsc_offset; /* guest TSC = host TSC + offset */
 	u32 tsc_khz;
 
 	struct fpu_guest fpu; /* the kernel's container of guest XSAVE state */
@@ -138,6 +139,9 @@ struct vm_arch {
 	struct vpit pit;
 	struct hrtimer pit_timer;
 	u32 boot_cpu_id;
+	u32 max_vcpu_ids; /* KVM_CAP_MAX_VCPU_ID as enabled, 0: not */
+	spinlock_t tsc_lock;
+	s64 tsc_offset; /* of vCPUs whose TSCs run together; under tsc_lock */
 	s64 kvmclock_offset; /* ns: KVM_GET_CLOCK = now + offset */
 	u32 default_tsc_khz;
 	bool exception_payload;
@@ -193,7 +197,15 @@ int io_mmio(struct vcpu *vcpu, u64 gpa);
 int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len);
 void io_vcpu_destroy(struct vcpu *vcpu);
 
-/* --- arch/x86/regs.c, msr.c, fpu.c ------------------------------------------------------------------- */
+/* --- arch/x86/regs.c, msr.c, mce.c, fpu.c ------------------------------------------------------------ */
+
+/* What this host and backend allow any guest. Set at module load, read-only afterwards. */
+struct x86_host {
+	u64 cr4, efer; /* bits that may be set */
+	u64 xcr0;      /* components that the kernel saves and we switch */
+};
+extern struct x86_host x86_host;
+void regs_host_init(const struct kvm_cpuid_entry2 *supported, u32 n);
 
 void regs_get(struct vcpu *vcpu, struct kvm_regs *r);
 void regs_set(struct vcpu *vcpu, const struct kvm_regs *r);
@@ -208,6 +220,12 @@ int regs_set_cr3(struct vcpu *vcpu, u64 value);
 int regs_set_cr4(struct vcpu *vcpu, u64 value);
 int regs_set_efer(struct vcpu *vcpu, u64 value, bool host_initiated);
 int regs_set_xcr(struct vcpu *vcpu, u32 index, u64 value);
+/* CR8, wherever the TPR lives. Set: 1 for #GP (above 15). */
+u64 regs_get_cr8(struct vcpu *vcpu);
+int regs_set_cr8(struct vcpu *vcpu, u64 value);
+/* Bits of a guest-physical address from MAXPHYADDR up. */
+u64 vcpu_reserved_gpa_bits(const struct vcpu *vcpu);
+bool vcpu_la_canonical(struct vcpu *vcpu, u64 la);
 /* Processor state after power-on (or INIT): SDM "IA-32 and Intel 64 Processor States Following ..." */
 void regs_reset(struct vcpu *vcpu, bool init_event);
 
@@ -219,7 +237,20 @@ long msr_ioctl_system_get(void __user *arg);
 long msr_ioctl_get(struct vcpu *vcpu, void __user *arg);
 long msr_ioctl_set(struct vcpu *vcpu, void __user *arg);
 void msr_reset(struct vcpu *vcpu, bool init_event);
+/* IA32_APIC_BASE in every irqchip mode. Set: 1 for #GP. */
+u64 vcpu_apic_base(struct vcpu *vcpu);
+int vcpu_set_apic_base(struct vcpu *vcpu, u64 value, bool host_initiated);
 
+/* Handlers of the MSR table: 0, or 1 for #GP. */
+int mce_set_ctl(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
+int mce_get_bank(struct vcpu *vcpu, u32 msr, u64 *value, bool host_initiated);
+int mce_set_bank(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
+/* KVM_X86_SETUP_MCE, KVM_X86_SET_MCE: -EINVAL for what IA32_MCG_CAP cannot hold. */
+#define X86_MCG_CAP (BIT_ULL(8) | BIT_ULL(24)) /* MCG_CTL_P, MCG_SER_P */
+int mce_setup(struct vcpu *vcpu, u64 cap);
+int mce_inject(struct vcpu *vcpu, const struct kvm_x86_mce *mce);
+
+void fpu_host_init(void);
 int fpu_vcpu_init(struct vcpu *vcpu);
 void fpu_vcpu_destroy(struct vcpu *vcpu);
 /* Swap user and guest FPU state around KVM_RUN (process context, preemption on). */
@@ -236,13 +267,32 @@ int xsave_set(struct vcpu *vcpu, const struct kvm_xsave *x);
 /* --- arch/x86/x86.c, enter.c ----------------------------------------------------------------------- */
 
 void vcpu_reset(struct vcpu *vcpu, bool init_event);
+
+/* --- arch/x86/cpuid_ioctl.c, clock.c --------------------------------------------------------------- */
+
+/* At module load, after backend_setup(): what this host offers, from CPUID and the backend. */
+int cpuid_host_init(void);
+void cpuid_host_exit(void);
+long cpuid_ioctl_supported(void __user *arg);
+long cpuid_ioctl_get(struct vcpu *vcpu, void __user *arg);
+long cpuid_ioctl_set(struct vcpu *vcpu, void __user *arg);
 /* The CPUID the guest sees at this moment; RAX.. in and out. */
 void vcpu_cpuid(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 /* CR4, XCR0 or the APIC's enable bit changed. */
 void vcpu_update_cpuid(struct vcpu *vcpu);
+/* @reg: enum cpuid_reg. @bit: 0 .. 31. False before KVM_SET_CPUID2. */
 bool vcpu_has_cpuid(struct vcpu *vcpu, u32 leaf, u32 sub, unsigned int reg, u32 bit);
+
+/* Any context. */
 u64 vcpu_guest_tsc(struct vcpu *vcpu);
+/* Userspace sets the TSC: vCPUs that get about the same value run together (see clock.c). */
 void vcpu_set_guest_tsc(struct vcpu *vcpu, u64 value);
+/* The guest moves its TSC by @delta. */
+void vcpu_adjust_tsc_offset(struct vcpu *vcpu, u64 delta);
+void clock_vm_init(struct vm *vm);
+void clock_vcpu_init(struct vcpu *vcpu);
+long clock_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg);
+long clock_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg);
 
 /* --- arch/x86/irqchip_ioctl.c, irqchip_host.c ------------------------------------------------------ */
 
