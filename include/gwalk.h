@@ -51,7 +51,7 @@ struct gwalk_ops {
 	 * Set accessed or dirty flags: replace the n-byte entry (4 or 8) if it still equals @old.
 	 * -EAGAIN when it doesn't; the walk starts over. NULL: the flags are left alone.
 	 */
-	int (*cmpxchg)(void *ctx, u64 gpa, u64 old, u64 new, size_t n);
+	int (*update)(void *ctx, u64 gpa, u64 old, u64 new, size_t n);
 };
 
 struct gwalk_result {

@@ -18,8 +18,8 @@
 #define XCR0_ZMM          0x0e0ULL
 #define XCR0_PKRU         0x200ULL
 
-#define CR4_OSXSAVE       BIT_ULL(18)
-#define CR4_PKE           BIT_ULL(22)
+#define GUEST_CR4_OSXSAVE BIT_ULL(18)
+#define GUEST_CR4_PKE     BIT_ULL(22)
 
 #define LEAF1_ECX_OSXSAVE BIT(27)
 #define LEAF1_EDX_APIC    BIT(9)
@@ -47,167 +47,140 @@ enum need {
 	LA57,
 };
 
-struct feature {
+/* The registers that hold features: leaf, subleaf, register. */
+enum word { F1C, F1D, F7B, F7C, F7D, F71A, F71D, FD1A, FX1C, FX1D, FX8B };
+
+static const struct {
 	u32 leaf;
-	u8 sub, reg, bit, need;
+	u8 sub, reg;
+} words[] = {
+	[F1C] = { 1, 0, CPUID_REG_ECX },           [F1D] = { 1, 0, CPUID_REG_EDX },
+	[F7B] = { 7, 0, CPUID_REG_EBX },           [F7C] = { 7, 0, CPUID_REG_ECX },
+	[F7D] = { 7, 0, CPUID_REG_EDX },           [F71A] = { 7, 1, CPUID_REG_EAX },
+	[F71D] = { 7, 1, CPUID_REG_EDX },          [FD1A] = { 0xd, 1, CPUID_REG_EAX },
+	[FX1C] = { 0x80000001, 0, CPUID_REG_ECX }, [FX1D] = { 0x80000001, 0, CPUID_REG_EDX },
+	[FX8B] = { 0x80000008, 0, CPUID_REG_EBX },
 };
 
-#define F1C(bit, need)                         \
-	{                                      \
-		1, 0, CPUID_REG_ECX, bit, need \
-	}
-#define F1D(bit, need)                         \
-	{                                      \
-		1, 0, CPUID_REG_EDX, bit, need \
-	}
-#define F7B(bit, need)                         \
-	{                                      \
-		7, 0, CPUID_REG_EBX, bit, need \
-	}
-#define F7C(bit, need)                         \
-	{                                      \
-		7, 0, CPUID_REG_ECX, bit, need \
-	}
-#define F7D(bit, need)                         \
-	{                                      \
-		7, 0, CPUID_REG_EDX, bit, need \
-	}
-#define F71A(bit, need)                        \
-	{                                      \
-		7, 1, CPUID_REG_EAX, bit, need \
-	}
-#define F71D(bit, need)                        \
-	{                                      \
-		7, 1, CPUID_REG_EDX, bit, need \
-	}
-#define FD1(bit, need)                           \
-	{                                        \
-		0xd, 1, CPUID_REG_EAX, bit, need \
-	}
-#define FX1C(bit, need)                                 \
-	{                                               \
-		0x80000001, 0, CPUID_REG_ECX, bit, need \
-	}
-#define FX1D(bit, need)                                 \
-	{                                               \
-		0x80000001, 0, CPUID_REG_EDX, bit, need \
-	}
+struct feature {
+	u8 word, bit, need;
+};
 
 /* SDM: "CPUID—CPU Identification", tables of feature information. */
 static const struct feature features[] = {
-	F1C(0, HOST),      /* SSE3 */
-	F1C(1, HOST),      /* PCLMULQDQ */
-	F1C(9, HOST),      /* SSSE3 */
-	F1C(12, YMM),      /* FMA */
-	F1C(13, HOST),     /* CMPXCHG16B */
-	F1C(17, HOST),     /* PCID */
-	F1C(19, HOST),     /* SSE4.1 */
-	F1C(20, HOST),     /* SSE4.2 */
-	F1C(21, EMULATED), /* x2APIC */
-	F1C(22, HOST),     /* MOVBE */
-	F1C(23, HOST),     /* POPCNT */
-	F1C(25, HOST),     /* AES */
-	F1C(26, XSAVE),    /* XSAVE */
-	F1C(28, YMM),      /* AVX */
-	F1C(29, YMM),      /* F16C */
-	F1C(30, HOST),     /* RDRAND */
-	F1C(31, EMULATED), /* runs under a hypervisor */
+	{ F1C, 0, HOST },      /* SSE3 */
+	{ F1C, 1, HOST },      /* PCLMULQDQ */
+	{ F1C, 9, HOST },      /* SSSE3 */
+	{ F1C, 12, YMM },      /* FMA */
+	{ F1C, 13, HOST },     /* CMPXCHG16B */
+	{ F1C, 17, HOST },     /* PCID */
+	{ F1C, 19, HOST },     /* SSE4.1 */
+	{ F1C, 20, HOST },     /* SSE4.2 */
+	{ F1C, 21, EMULATED }, /* x2APIC */
+	{ F1C, 22, HOST },     /* MOVBE */
+	{ F1C, 23, HOST },     /* POPCNT */
+	{ F1C, 25, HOST },     /* AES */
+	{ F1C, 26, XSAVE },    /* XSAVE */
+	{ F1C, 28, YMM },      /* AVX */
+	{ F1C, 29, YMM },      /* F16C */
+	{ F1C, 30, HOST },     /* RDRAND */
+	{ F1C, 31, EMULATED }, /* runs under a hypervisor */
 
-	F1D(0, HOST),     /* FPU */
-	F1D(1, HOST),     /* VME */
-	F1D(2, HOST),     /* DE */
-	F1D(3, HOST),     /* PSE */
-	F1D(4, HOST),     /* TSC */
-	F1D(5, HOST),     /* MSR */
-	F1D(6, HOST),     /* PAE */
-	F1D(7, HOST),     /* MCE */
-	F1D(8, HOST),     /* CMPXCHG8B */
-	F1D(9, EMULATED), /* APIC */
-	F1D(11, HOST),    /* SEP */
-	F1D(12, HOST),    /* MTRR */
-	F1D(13, HOST),    /* PGE */
-	F1D(14, HOST),    /* MCA */
-	F1D(15, HOST),    /* CMOV */
-	F1D(16, HOST),    /* PAT */
-	F1D(17, HOST),    /* PSE-36 */
-	F1D(19, HOST),    /* CLFLUSH */
-	F1D(23, HOST),    /* MMX */
-	F1D(24, HOST),    /* FXSR */
-	F1D(25, HOST),    /* SSE */
-	F1D(26, HOST),    /* SSE2 */
-	F1D(27, HOST),    /* self-snoop */
+	{ F1D, 0, HOST },     /* FPU */
+	{ F1D, 1, HOST },     /* VME */
+	{ F1D, 2, HOST },     /* DE */
+	{ F1D, 3, HOST },     /* PSE */
+	{ F1D, 4, HOST },     /* TSC */
+	{ F1D, 5, HOST },     /* MSR */
+	{ F1D, 6, HOST },     /* PAE */
+	{ F1D, 7, HOST },     /* MCE */
+	{ F1D, 8, HOST },     /* CMPXCHG8B */
+	{ F1D, 9, EMULATED }, /* APIC */
+	{ F1D, 11, HOST },    /* SEP */
+	{ F1D, 12, HOST },    /* MTRR */
+	{ F1D, 13, HOST },    /* PGE */
+	{ F1D, 14, HOST },    /* MCA */
+	{ F1D, 15, HOST },    /* CMOV */
+	{ F1D, 16, HOST },    /* PAT */
+	{ F1D, 17, HOST },    /* PSE-36 */
+	{ F1D, 19, HOST },    /* CLFLUSH */
+	{ F1D, 23, HOST },    /* MMX */
+	{ F1D, 24, HOST },    /* FXSR */
+	{ F1D, 25, HOST },    /* SSE */
+	{ F1D, 26, HOST },    /* SSE2 */
+	{ F1D, 27, HOST },    /* self-snoop */
 
-	F7B(0, HOST),     /* FSGSBASE */
-	F7B(1, EMULATED), /* IA32_TSC_ADJUST */
-	F7B(3, HOST),     /* BMI1 */
-	F7B(5, YMM),      /* AVX2 */
-	F7B(6, HOST),     /* x87 data pointer updated on exceptions only */
-	F7B(7, HOST),     /* SMEP */
-	F7B(8, HOST),     /* BMI2 */
-	F7B(9, HOST),     /* enhanced REP MOVSB/STOSB */
-	F7B(10, INVPCID), /* INVPCID */
-	F7B(13, HOST),    /* x87 CS and DS deprecated */
-	F7B(16, ZMM),     /* AVX512F */
-	F7B(17, ZMM),     /* AVX512DQ */
-	F7B(18, HOST),    /* RDSEED */
-	F7B(19, HOST),    /* ADX */
-	F7B(20, HOST),    /* SMAP */
-	F7B(21, ZMM),     /* AVX512_IFMA */
-	F7B(23, HOST),    /* CLFLUSHOPT */
-	F7B(24, HOST),    /* CLWB */
-	F7B(28, ZMM),     /* AVX512CD */
-	F7B(29, HOST),    /* SHA */
-	F7B(30, ZMM),     /* AVX512BW */
-	F7B(31, ZMM),     /* AVX512VL */
+	{ F7B, 0, HOST },     /* FSGSBASE */
+	{ F7B, 1, EMULATED }, /* IA32_TSC_ADJUST */
+	{ F7B, 3, HOST },     /* BMI1 */
+	{ F7B, 5, YMM },      /* AVX2 */
+	{ F7B, 6, HOST },     /* x87 data pointer updated on exceptions only */
+	{ F7B, 7, HOST },     /* SMEP */
+	{ F7B, 8, HOST },     /* BMI2 */
+	{ F7B, 9, HOST },     /* enhanced REP MOVSB/STOSB */
+	{ F7B, 10, INVPCID }, /* INVPCID */
+	{ F7B, 13, HOST },    /* x87 CS and DS deprecated */
+	{ F7B, 16, ZMM },     /* AVX512F */
+	{ F7B, 17, ZMM },     /* AVX512DQ */
+	{ F7B, 18, HOST },    /* RDSEED */
+	{ F7B, 19, HOST },    /* ADX */
+	{ F7B, 20, HOST },    /* SMAP */
+	{ F7B, 21, ZMM },     /* AVX512_IFMA */
+	{ F7B, 23, HOST },    /* CLFLUSHOPT */
+	{ F7B, 24, HOST },    /* CLWB */
+	{ F7B, 28, ZMM },     /* AVX512CD */
+	{ F7B, 29, HOST },    /* SHA */
+	{ F7B, 30, ZMM },     /* AVX512BW */
+	{ F7B, 31, ZMM },     /* AVX512VL */
 
-	F7C(1, ZMM),     /* AVX512_VBMI */
-	F7C(2, UMIP),    /* UMIP */
-	F7C(3, PKU),     /* PKU */
-	F7C(6, ZMM),     /* AVX512_VBMI2 */
-	F7C(8, HOST),    /* GFNI */
-	F7C(9, YMM),     /* VAES */
-	F7C(10, YMM),    /* VPCLMULQDQ */
-	F7C(11, ZMM),    /* AVX512_VNNI */
-	F7C(12, ZMM),    /* AVX512_BITALG */
-	F7C(14, ZMM),    /* AVX512_VPOPCNTDQ */
-	F7C(16, LA57),   /* LA57 */
-	F7C(22, RDTSCP), /* RDPID */
-	F7C(25, HOST),   /* CLDEMOTE */
-	F7C(27, HOST),   /* MOVDIRI */
-	F7C(28, HOST),   /* MOVDIR64B */
+	{ F7C, 1, ZMM },     /* AVX512_VBMI */
+	{ F7C, 2, UMIP },    /* UMIP */
+	{ F7C, 3, PKU },     /* PKU */
+	{ F7C, 6, ZMM },     /* AVX512_VBMI2 */
+	{ F7C, 8, HOST },    /* GFNI */
+	{ F7C, 9, YMM },     /* VAES */
+	{ F7C, 10, YMM },    /* VPCLMULQDQ */
+	{ F7C, 11, ZMM },    /* AVX512_VNNI */
+	{ F7C, 12, ZMM },    /* AVX512_BITALG */
+	{ F7C, 14, ZMM },    /* AVX512_VPOPCNTDQ */
+	{ F7C, 16, LA57 },   /* LA57 */
+	{ F7C, 22, RDTSCP }, /* RDPID */
+	{ F7C, 25, HOST },   /* CLDEMOTE */
+	{ F7C, 27, HOST },   /* MOVDIRI */
+	{ F7C, 28, HOST },   /* MOVDIR64B */
 
-	F7D(4, HOST),  /* fast short REP MOV */
-	F7D(8, ZMM),   /* AVX512_VP2INTERSECT */
-	F7D(10, HOST), /* MD_CLEAR: VERW, no MSR */
-	F7D(14, HOST), /* SERIALIZE */
-	F7D(23, ZMM),  /* AVX512_FP16 */
+	{ F7D, 4, HOST },  /* fast short REP MOV */
+	{ F7D, 8, ZMM },   /* AVX512_VP2INTERSECT */
+	{ F7D, 10, HOST }, /* MD_CLEAR: VERW, no MSR */
+	{ F7D, 14, HOST }, /* SERIALIZE */
+	{ F7D, 23, ZMM },  /* AVX512_FP16 */
 
-	F71A(4, YMM),   /* AVX-VNNI */
-	F71A(5, ZMM),   /* AVX512_BF16 */
-	F71A(10, HOST), /* fast zero-length REP MOVSB */
-	F71A(11, HOST), /* fast short REP STOSB */
-	F71A(12, HOST), /* fast short REP CMPSB, SCASB */
-	F71A(23, YMM),  /* AVX-IFMA */
-	F71D(4, YMM),   /* AVX-VNNI-INT8 */
-	F71D(5, YMM),   /* AVX-NE-CONVERT */
-	F71D(14, HOST), /* PREFETCHIT0/1 */
+	{ F71A, 4, YMM },   /* AVX-VNNI */
+	{ F71A, 5, ZMM },   /* AVX512_BF16 */
+	{ F71A, 10, HOST }, /* fast zero-length REP MOVSB */
+	{ F71A, 11, HOST }, /* fast short REP STOSB */
+	{ F71A, 12, HOST }, /* fast short REP CMPSB, SCASB */
+	{ F71A, 23, YMM },  /* AVX-IFMA */
+	{ F71D, 4, YMM },   /* AVX-VNNI-INT8 */
+	{ F71D, 5, YMM },   /* AVX-NE-CONVERT */
+	{ F71D, 14, HOST }, /* PREFETCHIT0/1 */
 
-	FD1(0, XSAVE),  /* XSAVEOPT */
-	FD1(1, XSAVE),  /* XSAVEC */
-	FD1(2, XSAVE),  /* XGETBV with ECX = 1 */
-	FD1(3, XSAVES), /* XSAVES */
+	{ FD1A, 0, XSAVE },  /* XSAVEOPT */
+	{ FD1A, 1, XSAVE },  /* XSAVEC */
+	{ FD1A, 2, XSAVE },  /* XGETBV with ECX = 1 */
+	{ FD1A, 3, XSAVES }, /* XSAVES */
 
-	FX1C(0, HOST), /* LAHF in 64-bit mode */
-	FX1C(5, HOST), /* LZCNT */
-	FX1C(8, HOST), /* PREFETCHW */
+	{ FX1C, 0, HOST }, /* LAHF in 64-bit mode */
+	{ FX1C, 5, HOST }, /* LZCNT */
+	{ FX1C, 8, HOST }, /* PREFETCHW */
 
-	FX1D(11, HOST),   /* SYSCALL */
-	FX1D(20, HOST),   /* execute disable */
-	FX1D(26, HOST),   /* 1-GByte pages */
-	FX1D(27, RDTSCP), /* RDTSCP */
-	FX1D(29, HOST),   /* Intel 64 */
+	{ FX1D, 11, HOST },   /* SYSCALL */
+	{ FX1D, 20, HOST },   /* execute disable */
+	{ FX1D, 26, HOST },   /* 1-GByte pages */
+	{ FX1D, 27, RDTSCP }, /* RDTSCP */
+	{ FX1D, 29, HOST },   /* Intel 64 */
 
-	{ 0x80000008, 0, CPUID_REG_EBX, 9, HOST }, /* WBNOINVD */
+	{ FX8B, 9, HOST }, /* WBNOINVD */
 };
 
 /* A leaf of the list. Its registers are the host's where @pass allows, then @set, then features. */
@@ -327,12 +300,13 @@ static void add_features(const struct builder *b, u32 leaf, u32 sub, const u32 *
 {
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
 		const struct feature *f = &features[i];
+		u8 reg = words[f->word].reg;
 
-		if (f->leaf != leaf || f->sub != sub)
+		if (words[f->word].leaf != leaf || words[f->word].sub != sub)
 			continue;
 		if (f->need == EMULATED ||
-		    ((host[f->reg] & BIT(f->bit)) && need_met(b->limits, f->need)))
-			regs[f->reg] |= BIT(f->bit);
+		    ((host[reg] & BIT(f->bit)) && need_met(b->limits, f->need)))
+			regs[reg] |= BIT(f->bit);
 	}
 }
 
@@ -587,7 +561,7 @@ static struct kvm_cpuid_entry2 *find_mutable(struct kvm_cpuid_entry2 *entries, u
 	return (struct kvm_cpuid_entry2 *)cpuid_find(entries, n, leaf, sub);
 }
 
-static void assign_bit(u32 *reg, u32 bit, bool value)
+static void mirror_bit(u32 *reg, u32 bit, bool value)
 {
 	*reg = value ? *reg | bit : *reg & ~bit;
 }
@@ -599,12 +573,12 @@ void cpuid_update_runtime(struct kvm_cpuid_entry2 *entries, u32 n, u64 cr4, u64 
 
 	e = find_mutable(entries, n, 1, 0);
 	if (e) {
-		assign_bit(&e->ecx, LEAF1_ECX_OSXSAVE, cr4 & CR4_OSXSAVE);
-		assign_bit(&e->edx, LEAF1_EDX_APIC, apic_enabled);
+		mirror_bit(&e->ecx, LEAF1_ECX_OSXSAVE, cr4 & GUEST_CR4_OSXSAVE);
+		mirror_bit(&e->edx, LEAF1_EDX_APIC, apic_enabled);
 	}
 	e = find_mutable(entries, n, 7, 0);
 	if (e)
-		assign_bit(&e->ecx, LEAF7_ECX_OSPKE, cr4 & CR4_PKE);
+		mirror_bit(&e->ecx, LEAF7_ECX_OSPKE, cr4 & GUEST_CR4_PKE);
 	e = find_mutable(entries, n, 0xd, 0);
 	if (e)
 		e->ebx = xsave_size(entries, n, xcr0, false);

@@ -8,35 +8,35 @@
  */
 #include <gwalk.h>
 
-#define CR0_WP       BIT_ULL(16)
-#define CR0_PG       BIT_ULL(31)
-#define CR4_PSE      BIT_ULL(4)
-#define CR4_PAE      BIT_ULL(5)
-#define CR4_LA57     BIT_ULL(12)
-#define CR4_SMEP     BIT_ULL(20)
-#define CR4_SMAP     BIT_ULL(21)
-#define CR4_PKE      BIT_ULL(22)
-#define EFER_LMA     BIT_ULL(10)
-#define EFER_NXE     BIT_ULL(11)
-#define FLAGS_AC     BIT_ULL(18)
+#define GW_CR0_WP     BIT_ULL(16)
+#define GW_CR0_PG     BIT_ULL(31)
+#define GW_CR4_PSE    BIT_ULL(4)
+#define GW_CR4_PAE    BIT_ULL(5)
+#define GW_CR4_LA57   BIT_ULL(12)
+#define GW_CR4_SMEP   BIT_ULL(20)
+#define GW_CR4_SMAP   BIT_ULL(21)
+#define GW_CR4_PKE    BIT_ULL(22)
+#define GW_EFER_LMA   BIT_ULL(10)
+#define GW_EFER_NXE   BIT_ULL(11)
+#define GW_FLAGS_AC   BIT_ULL(18)
 
-#define PTE_P        BIT_ULL(0)
-#define PTE_W        BIT_ULL(1)
-#define PTE_U        BIT_ULL(2)
-#define PTE_A        BIT_ULL(5)
-#define PTE_D        BIT_ULL(6)
-#define PTE_PS       BIT_ULL(7)
-#define PTE_NX       BIT_ULL(63)
-#define PTE_PK       GENMASK_ULL(62, 59)
+#define GW_PTE_P      BIT_ULL(0)
+#define GW_PTE_W      BIT_ULL(1)
+#define GW_PTE_U      BIT_ULL(2)
+#define GW_PTE_A      BIT_ULL(5)
+#define GW_PTE_D      BIT_ULL(6)
+#define GW_PTE_PS     BIT_ULL(7)
+#define GW_PTE_NX     BIT_ULL(63)
+#define GW_PTE_PK     GENMASK_ULL(62, 59)
 
 /* A PAE PDPTE has no rights and no accessed flag: those bits are reserved. */
-#define PDPTE_RSVD   (GENMASK_ULL(2, 1) | GENMASK_ULL(8, 5))
+#define GW_PDPTE_RSVD (GENMASK_ULL(2, 1) | GENMASK_ULL(8, 5))
 
-#define PKRU_AD      1
-#define PKRU_WD      2
+#define GW_PKRU_AD    1
+#define GW_PKRU_WD    2
 
 /* An entry that keeps changing under us is retried this often. */
-#define MAX_RESTARTS 16
+#define MAX_RESTARTS  16
 
 struct paging_mode {
 	u8 levels;
@@ -64,14 +64,14 @@ struct walk {
 
 static const struct paging_mode *paging_mode(const struct gwalk *w)
 {
-	if (w->efer & EFER_LMA)
-		return w->cr4 & CR4_LA57 ? &paging_5level : &paging_4level;
-	return w->cr4 & CR4_PAE ? &paging_pae : &paging_32bit;
+	if (w->efer & GW_EFER_LMA)
+		return w->cr4 & GW_CR4_LA57 ? &paging_5level : &paging_4level;
+	return w->cr4 & GW_CR4_PAE ? &paging_pae : &paging_32bit;
 }
 
-static bool nx_enabled(const struct gwalk *w)
+static bool nx_is_on(const struct gwalk *w)
 {
-	return (w->cr4 & CR4_PAE) && (w->efer & EFER_NXE);
+	return (w->cr4 & GW_CR4_PAE) && (w->efer & GW_EFER_NXE);
 }
 
 static bool is_user(const struct gwalk *w, u32 access)
@@ -87,7 +87,7 @@ static int page_fault(const struct walk *k, struct gwalk_result *out, u32 why)
 		code |= GWALK_PF_WRITE;
 	if (is_user(k->w, k->access))
 		code |= GWALK_PF_USER;
-	if ((k->access & GWALK_FETCH) && (nx_enabled(k->w) || (k->w->cr4 & CR4_SMEP)))
+	if ((k->access & GWALK_FETCH) && (nx_is_on(k->w) || (k->w->cr4 & GW_CR4_SMEP)))
 		code |= GWALK_PF_FETCH;
 	out->error_code = code;
 	return -EFAULT;
@@ -116,10 +116,10 @@ static bool is_leaf(const struct walk *k)
 {
 	if (k->level == 1)
 		return true;
-	if (!(k->pte & PTE_PS) || is_pdpte(k))
+	if (!(k->pte & GW_PTE_PS) || is_pdpte(k))
 		return false;
 	if (k->mode == &paging_32bit)
-		return k->w->cr4 & CR4_PSE;
+		return k->w->cr4 & GW_CR4_PSE;
 	/* elsewhere PS is a reserved bit, which rsvd_bits() reports */
 	return k->level == 2 || (k->level == 3 && k->w->gbpages);
 }
@@ -146,14 +146,14 @@ static u64 rsvd_bits(const struct walk *k)
 	if (k->mode == &paging_pae)
 		rsvd |= GENMASK_ULL(62, 52);
 	if (is_pdpte(k))
-		return rsvd | PDPTE_RSVD | PTE_NX;
-	if (!nx_enabled(k->w))
-		rsvd |= PTE_NX;
+		return rsvd | GW_PDPTE_RSVD | GW_PTE_NX;
+	if (!nx_is_on(k->w))
+		rsvd |= GW_PTE_NX;
 	if (k->level > 1) {
 		if (is_leaf(k))
 			rsvd |= GENMASK_ULL(level_shift(k->mode, k->level) - 1, 13);
 		else
-			rsvd |= k->level == 2 ? 0 : PTE_PS;
+			rsvd |= k->level == 2 ? 0 : GW_PTE_PS;
 	}
 	return rsvd;
 }
@@ -174,37 +174,37 @@ static bool pkey_denies(const struct walk *k)
 	const struct gwalk *w = k->w;
 	u32 rights;
 
-	if (!(w->cr4 & CR4_PKE) || !(w->efer & EFER_LMA) || !(k->rights & PTE_U) ||
+	if (!(w->cr4 & GW_CR4_PKE) || !(w->efer & GW_EFER_LMA) || !(k->rights & GW_PTE_U) ||
 	    (k->access & GWALK_FETCH))
 		return false;
-	rights = w->pkru >> (2 * FIELD_GET(PTE_PK, k->pte));
-	if (rights & PKRU_AD)
+	rights = w->pkru >> (2 * FIELD_GET(GW_PTE_PK, k->pte));
+	if (rights & GW_PKRU_AD)
 		return true;
-	return (rights & PKRU_WD) && (k->access & GWALK_WRITE) &&
-	       (is_user(w, k->access) || (w->cr0 & CR0_WP));
+	return (rights & GW_PKRU_WD) && (k->access & GWALK_WRITE) &&
+	       (is_user(w, k->access) || (w->cr0 & GW_CR0_WP));
 }
 
 /* SDM: "Determination of Access Rights". */
 static bool access_allowed(const struct walk *k)
 {
 	const struct gwalk *w = k->w;
-	bool user_page = k->rights & PTE_U;
-	bool writable = k->rights & PTE_W;
+	bool user_page = k->rights & GW_PTE_U;
+	bool writable = k->rights & GW_PTE_W;
 
-	if ((k->access & GWALK_FETCH) && (k->rights & PTE_NX))
+	if ((k->access & GWALK_FETCH) && (k->rights & GW_PTE_NX))
 		return false;
 	if (is_user(w, k->access))
 		return user_page && (writable || !(k->access & GWALK_WRITE));
 
 	if (user_page) {
-		bool ac = (w->rflags & FLAGS_AC) && !(k->access & GWALK_IMPLICIT);
+		bool ac = (w->rflags & GW_FLAGS_AC) && !(k->access & GWALK_IMPLICIT);
 
 		if (k->access & GWALK_FETCH)
-			return !(w->cr4 & CR4_SMEP);
-		if ((w->cr4 & CR4_SMAP) && !ac)
+			return !(w->cr4 & GW_CR4_SMEP);
+		if ((w->cr4 & GW_CR4_SMAP) && !ac)
 			return false;
 	}
-	return writable || !(k->access & GWALK_WRITE) || !(w->cr0 & CR0_WP);
+	return writable || !(k->access & GWALK_WRITE) || !(w->cr0 & GW_CR0_WP);
 }
 
 static int read_entry(struct walk *k, const struct gwalk_ops *ops, void *ctx, u64 table)
@@ -233,16 +233,16 @@ static void take_rights(struct walk *k)
 {
 	if (is_pdpte(k))
 		return;
-	k->rights &= k->pte | ~(PTE_W | PTE_U);
-	if (nx_enabled(k->w))
-		k->rights |= k->pte & PTE_NX;
+	k->rights &= k->pte | ~(GW_PTE_W | GW_PTE_U);
+	if (nx_is_on(k->w))
+		k->rights |= k->pte & GW_PTE_NX;
 }
 
 static int set_flags(const struct walk *k, const struct gwalk_ops *ops, void *ctx, u64 flags)
 {
-	if (!ops->cmpxchg || is_pdpte(k) || (k->pte & flags) == flags)
+	if (!ops->update || is_pdpte(k) || (k->pte & flags) == flags)
 		return 0;
-	return ops->cmpxchg(ctx, k->entry_gpa, k->pte, k->pte | flags, k->mode->entry_size);
+	return ops->update(ctx, k->entry_gpa, k->pte, k->pte | flags, k->mode->entry_size);
 }
 
 /* One walk from CR3 down. -EAGAIN when an entry changed while its flags were to be set. */
@@ -250,16 +250,16 @@ static int walk_once(struct walk *k, const struct gwalk_ops *ops, void *ctx,
 		     struct gwalk_result *out)
 {
 	struct walk upper[5];
-	u64 table = k->w->cr3 & (k->w->efer & EFER_LMA ? address_mask(k, 12) : 0xffffffff);
+	u64 table = k->w->cr3 & (k->w->efer & GW_EFER_LMA ? address_mask(k, 12) : 0xffffffff);
 	unsigned int depth = 0;
 	int err;
 
-	k->rights = PTE_W | PTE_U;
+	k->rights = GW_PTE_W | GW_PTE_U;
 	for (k->level = k->mode->levels;; k->level--) {
 		err = read_entry(k, ops, ctx, table);
 		if (err)
 			return err;
-		if (!(k->pte & PTE_P))
+		if (!(k->pte & GW_PTE_P))
 			return page_fault(k, out, 0);
 		if (k->pte & rsvd_bits(k))
 			return page_fault(k, out, GWALK_PF_PRESENT | GWALK_PF_RSVD);
@@ -276,19 +276,19 @@ static int walk_once(struct walk *k, const struct gwalk_ops *ops, void *ctx,
 		if (!access_allowed(k))
 			return page_fault(k, out, GWALK_PF_PRESENT);
 		for (unsigned int i = 0; i < depth; i++) {
-			err = set_flags(&upper[i], ops, ctx, PTE_A);
+			err = set_flags(&upper[i], ops, ctx, GW_PTE_A);
 			if (err)
 				return err;
 		}
-		err = set_flags(k, ops, ctx, PTE_A | (k->access & GWALK_WRITE ? PTE_D : 0));
+		err = set_flags(k, ops, ctx, GW_PTE_A | (k->access & GWALK_WRITE ? GW_PTE_D : 0));
 		if (err)
 			return err;
 	}
 
 	out->gpa = page_address(k);
 	out->page_size = BIT_ULL(level_shift(k->mode, k->level));
-	out->writable = k->rights & PTE_W;
-	out->user = k->rights & PTE_U;
+	out->writable = k->rights & GW_PTE_W;
+	out->user = k->rights & GW_PTE_U;
 	return 0;
 }
 
@@ -300,10 +300,10 @@ int gwalk_translate(const struct gwalk *w, const struct gwalk_ops *ops, void *ct
 
 	/* userspace chooses the guest's CPUID */
 	k.phys_bits = max_t(u8, 32, min_t(u8, 52, w->maxphyaddr));
-	if (!(w->efer & EFER_LMA))
+	if (!(w->efer & GW_EFER_LMA))
 		k.la = (u32)la;
 	memset(out, 0, sizeof(*out));
-	if (!(w->cr0 & CR0_PG)) {
+	if (!(w->cr0 & GW_CR0_PG)) {
 		*out = (struct gwalk_result){ k.la, 4096, 0, true, true };
 		return 0;
 	}

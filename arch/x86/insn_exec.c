@@ -463,7 +463,7 @@ static u64 bit_op(struct ginsn_exec *x, u64 value, u64 src)
 	}
 }
 
-static u64 cmpxchg(struct ginsn_exec *x, u64 value, u64 src)
+static u64 compare_exchange(struct ginsn_exec *x, u64 value, u64 src)
 {
 	alu(x, GINSN_CMP, read_reg(x, GINSN_RAX), value);
 	if (x->st.rflags & FLAG_ZF)
@@ -497,7 +497,7 @@ static void execute_to_memory(struct ginsn_exec *x, u64 src)
 		value = alu(x, GINSN_ADD, value, src);
 		break;
 	case GINSN_CMPXCHG:
-		value = cmpxchg(x, value, src);
+		value = compare_exchange(x, value, src);
 		break;
 	case GINSN_NOT:
 	case GINSN_NEG:

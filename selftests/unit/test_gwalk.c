@@ -73,7 +73,7 @@ static int update_memory(void *ctx, u64 gpa, u64 old, u64 new, size_t n)
 }
 
 static const struct gwalk_ops read_only = { .read = read_memory };
-static const struct gwalk_ops read_write = { .read = read_memory, .cmpxchg = update_memory };
+static const struct gwalk_ops read_write = { .read = read_memory, .update = update_memory };
 
 static u64 get64(u64 gpa)
 {
