@@ -39,14 +39,14 @@ struct irq_route {
 
 struct irq_routing {
 	u32 nr;
-	u16 first[IRQCHIP_MAX_GSI + 1];	/* rows of GSI g: first[g] .. first[g + 1] - 1 */
+	u16 first[IRQCHIP_MAX_GSI + 1]; /* rows of GSI g: first[g] .. first[g + 1] - 1 */
 	u16 gsi_of_pin[KVM_NR_IRQCHIPS][IOAPIC_NR_PINS]; /* the way back; ROUTE_NO_GSI */
 	struct irq_route rows[];
 };
 
 /* route_build() flags; a bool x2apic_format converts to the first. */
 #define ROUTE_X2APIC_FORMAT BIT(0) /* address_hi holds destination bits 31:8 */
-#define ROUTE_NO_PINS	    BIT(1) /* split irqchip: chip pins live in userspace */
+#define ROUTE_NO_PINS       BIT(1) /* split irqchip: chip pins live in userspace */
 
 /* Bytes that a table of @n rows takes. */
 size_t route_size(u32 n);

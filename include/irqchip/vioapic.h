@@ -34,21 +34,21 @@ struct vioapic {
 	u32 lines[IOAPIC_NR_PINS];    /* bit s: source s asserts the pin */
 	u8 in_flight[IOAPIC_NR_PINS]; /* vector of the level message that set remote IRR */
 	u32 storm[IOAPIC_NR_PINS];    /* EOIs in a row that found the line high */
-	u32 irr;		      /* pins seen high (level) or risen and still high (edge) */
-	u32 sent;		      /* edge pins whose present edge has been sent */
-	u32 held;		      /* pins held back by the storm limit */
-	u32 ack_pins;		      /* edge pins whose EOI somebody waits for */
-	u32 eoi_vectors[8];	      /* vectors whose EOI matters here; read without the lock */
+	u32 irr;                      /* pins seen high (level) or risen and still high (edge) */
+	u32 sent;                     /* edge pins whose present edge has been sent */
+	u32 held;                     /* pins held back by the storm limit */
+	u32 ack_pins;                 /* edge pins whose EOI somebody waits for */
+	u32 eoi_vectors[8];           /* vectors whose EOI matters here; read without the lock */
 
 	u32 selector; /* 0 .. 255 */
-	u32 id;	      /* IOAPIC_ID_MASK bits, in place */
+	u32 id;       /* IOAPIC_ID_MASK bits, in place */
 	u64 base;     /* guest-physical address; only ever from a state image */
 	u8 version;   /* IOAPIC_VER_*, fixed at construction */
 };
 
 struct vioapic_effect {
-	u32 acked;	     /* pins whose interrupt ended, or whose line must be resampled */
-	u32 rescan;	     /* pins that may have something to send */
+	u32 acked;           /* pins whose interrupt ended, or whose line must be resampled */
+	u32 rescan;          /* pins that may have something to send */
 	bool routes_changed; /* vectors or destinations moved: recompute EOI-exit bitmaps */
 };
 

@@ -15,28 +15,28 @@
 
 #include <irqchip/irqchip.h>
 
-#define VPIC_NR_PINS	 16
+#define VPIC_NR_PINS     16
 #define VPIC_CASCADE_PIN 2
 
 /* Ports; the slave's are 0x80 above the master's, its ELCR is one above. */
-#define VPIC_MASTER_CMD	 0x20
+#define VPIC_MASTER_CMD  0x20
 #define VPIC_MASTER_DATA 0x21
-#define VPIC_SLAVE_CMD	 0xa0
-#define VPIC_SLAVE_DATA	 0xa1
+#define VPIC_SLAVE_CMD   0xa0
+#define VPIC_SLAVE_DATA  0xa1
 #define VPIC_ELCR_MASTER 0x4d0
-#define VPIC_ELCR_SLAVE	 0x4d1
+#define VPIC_ELCR_SLAVE  0x4d1
 
 /* One 8259A. Bit i of a mask is input i. */
 struct vpic_chip {
 	u8 last; /* input levels at the last change: edge detection */
-	u8 irr;	 /* interrupt request register */
-	u8 imr;	 /* interrupt mask register */
-	u8 isr;	 /* in-service register */
+	u8 irr;  /* interrupt request register */
+	u8 imr;  /* interrupt mask register */
+	u8 isr;  /* in-service register */
 	u8 elcr; /* level-triggered inputs */
 	u8 elcr_mask;
 	u8 base;   /* vector of input 0 */
-	u8 top;	   /* the input that has the highest priority (0 .. 7) */
-	u8 icw;	   /* next initialization word expected: 2, 3, 4; 0 = none */
+	u8 top;    /* the input that has the highest priority (0 .. 7) */
+	u8 icw;    /* next initialization word expected: 2, 3, 4; 0 = none */
 	bool icw4; /* ICW1 announced an ICW4 */
 	bool read_isr;
 	bool poll;
@@ -47,15 +47,15 @@ struct vpic_chip {
 };
 
 struct vpic {
-	irq_lock_t lock; /* protects everything below */
+	irq_lock_t lock;          /* protects everything below */
 	struct vpic_chip chip[2]; /* master, slave */
 	u32 lines[VPIC_NR_PINS];  /* bit s: source s asserts the pin */
-	bool output;		  /* INTR; also read without the lock by vpic_output() */
+	bool output;              /* INTR; also read without the lock by vpic_output() */
 };
 
 struct vpic_effect {
 	bool output_changed;
-	bool output;	/* INTR now */
+	bool output;    /* INTR now */
 	u32 acked_mask; /* pins 0 .. 15 whose interrupt ended (EOI, auto-EOI, initialization) */
 };
 
@@ -73,7 +73,8 @@ bool vpic_output(const struct vpic *pic);
 
 /*
  * One INTA cycle: returns the vector and puts its interrupt in service (or ends it: auto-EOI).
- * Without a request it gives the spurious vector: input 7 of the chip that was asked.
+ * Without a request it gives the spurious vector, which is the master's input 7: a request that
+ * the slave withdraws is withdrawn from the master too, so its input 7 never stands for one.
  */
 u8 vpic_ack(struct vpic *pic, struct vpic_effect *fx);
 

@@ -8,7 +8,8 @@
  * bus's clock. Reinjection: see vpit_fired().
  *
  * Left out: the one clock that loading a count takes, and that a count written to a running
- * counter in mode 2 or 3 waits for the end of the period (it takes effect at once).
+ * counter waits for the end of the period in modes 2 and 3 (it takes effect at once), and for the
+ * end of the pulse in modes 1 and 5 (the pulse ends). Channels 0 and 1 have their gates tied high.
  * Source: 82C54 data sheet, "Mode Definitions"; Intel chip set data sheets, "NMI Status and
  * Control" (port 0x61).
  */
@@ -17,41 +18,43 @@
 
 #include <irqchip/irqchip.h>
 
-#define VPIT_HZ	      1193182ULL
-#define VPIT_CHANNELS 3
+#define VPIT_HZ            1193182ULL
+#define VPIT_CHANNELS      3
 
 #define VPIT_PORT_CHANNEL0 0x40 /* 0x40 .. 0x42 */
 #define VPIT_PORT_CONTROL  0x43
 #define VPIT_PORT_SPEAKER  0x61
 
 /* Port 0x61 bits. */
-#define SPEAKER_GATE2	BIT(0)
-#define SPEAKER_DATA	BIT(1)
-#define SPEAKER_REFRESH BIT(4)
-#define SPEAKER_OUT2	BIT(5)
+#define SPEAKER_GATE2      BIT(0)
+#define SPEAKER_DATA       BIT(1)
+#define SPEAKER_REFRESH    BIT(4)
+#define SPEAKER_OUT2       BIT(5)
 
 /* The host timer never runs faster than this, whatever period the guest asks for (T1). */
 #define VPIT_MIN_PERIOD_NS 100000ULL
 /* Ticks that may wait for reinjection; what a longer pause loses stays lost (T1). */
-#define VPIT_MAX_BACKLOG 1000
+#define VPIT_MAX_BACKLOG   1000
 
 /* Which byte of a two-byte access comes next; the numbers are those of the KVM image. */
 enum vpit_byte { VPIT_LSB = 1, VPIT_MSB = 2, VPIT_WORD_LSB = 3, VPIT_WORD_MSB = 4 };
 
+/* A channel's mode before the first control word; the number is that of the KVM image. */
+#define VPIT_MODE_NONE 0xff
+
 struct vpit_channel {
-	u32 count;    /* 1 .. 65536 clocks (decimal if bcd: 1 .. 10000) */
-	u64 load_ns;  /* when counting began; moved on by the time the gate was low */
-	u64 frozen;   /* clocks counted when the gate went low */
-	bool counting; /* loaded, and triggered where the mode wants a trigger */
+	u32 count;     /* clocks per period or until the end: 1 .. 65536 */
+	u64 load_ns;   /* when counting began; moved on by the time a low gate took */
+	u64 frozen;    /* clocks counted when the gate went low */
+	bool counting; /* loaded, and triggered where the mode wants a trigger; else "null count" */
 	bool gate;
 	bool bcd;
-	bool null_count; /* mode written, count not: status bit 6 */
-	u8 mode;	 /* 0 .. 5 */
-	u8 rw_mode;	 /* 1 LSB, 2 MSB, 3 both */
-	u8 read_state;	 /* enum vpit_byte */
-	u8 write_state;	 /* enum vpit_byte */
-	u8 write_latch;	 /* LSB waiting for its MSB */
-	u8 latched;	 /* bytes of latched_count still to be read: enum vpit_byte, 0 = none */
+	u8 mode;        /* 0 .. 5, or VPIT_MODE_NONE */
+	u8 rw_mode;     /* 1 LSB, 2 MSB, 3 both; 0 before the first control word */
+	u8 read_state;  /* enum vpit_byte, or 0 */
+	u8 write_state; /* enum vpit_byte, or 0 */
+	u8 write_latch; /* LSB waiting for its MSB */
+	u8 latched;     /* bytes of latched_count still to be read: enum vpit_byte, 0 = none */
 	u16 latched_count;
 	bool status_latched;
 	u8 status;
@@ -61,8 +64,8 @@ struct vpit {
 	irq_lock_t lock; /* protects everything below */
 	struct vpit_channel channel[VPIT_CHANNELS];
 	u64 deadline_ns;    /* channel 0's next rising output; 0 = none */
-	u32 backlog;	    /* ticks that found the previous one still pending */
-	bool reinject;	    /* KVM_REINJECT_CONTROL */
+	u32 backlog;        /* ticks that found the previous one still pending */
+	bool reinject;      /* KVM_REINJECT_CONTROL */
 	bool speaker_data;  /* port 0x61 bit 1 */
 	bool hpet_legacy;   /* KVM_PIT_FLAGS_HPET_LEGACY: channel 0 does not interrupt */
 	bool speaker_dummy; /* port 0x61 is ours; fixed at construction */
@@ -108,10 +111,19 @@ bool vpit_irq_acked(struct vpit *pit);
 void vpit_set_reinject(struct vpit *pit, bool on);
 
 /*
- * KVM_GET/SET_PIT2. Get fills 'count_load_time' with the bus's time. Set takes it where it lies in
- * the past (0, or the future: counting starts now), counts of 0 as 65536 (invariant T3), and
- * refuses with -EINVAL what no machine can hold: counts beyond 65536, unknown modes, byte states
- * and flags. The timer must be armed anew afterwards.
+ * Values of 'count_load_time' in the image that are no times: the counter does not run. In-tree
+ * KVM ignores the field, QEMU carries it through.
+ */
+#define VPIT_TIME_UNLOADED (-0x7fffffffffffffffLL - 1) /* control word written, count not */
+#define VPIT_TIME_DONE     (VPIT_TIME_UNLOADED + 1)    /* one-shot whose interrupt is out */
+#define VPIT_TIME_PAUSED   (VPIT_TIME_UNLOADED + 2)    /* gate low; plus the clocks counted */
+#define VPIT_PAUSED_MAX    (1LL << 40)
+
+/*
+ * KVM_GET/SET_PIT2. 'count_load_time' is the bus's time. Set takes it where it lies in the past
+ * (0 or the future: counting starts now), takes counts of 0 as 65536 (invariant T3), and refuses
+ * with -EINVAL what no machine can hold: counts beyond 65536, unknown modes, byte states and
+ * flags. A one-shot that ended meanwhile fires at once. Arm the timer anew afterwards.
  */
 void vpit_get_state(struct vpit *pit, struct kvm_pit_state2 *image);
 int vpit_set_state(struct vpit *pit, const struct kvm_pit_state2 *image, u64 now_ns);
