@@ -18,6 +18,7 @@
 
 #include <linux/preempt.h>
 #include <linux/rcuwait.h>
+#include <linux/srcu.h>
 #include <vm.h>
 
 enum vcpu_mode {
@@ -60,7 +61,7 @@ struct vcpu {
 
 	unsigned long requests; /* BIT(enum vcpu_request): atomic bit operations */
 	int mode;		/* enum vcpu_mode: cmpxchg */
-	int cpu;		/* physical CPU that holds our state, -1: none */
+	int cpu;		/* physical CPU we were last loaded on, -1: never; see vcpu_load() */
 	bool loaded;		/* between vcpu_load() and vcpu_put() */
 	bool preempted;		/* scheduled out while runnable */
 	struct preempt_notifier preempt_notifier;
@@ -75,13 +76,58 @@ struct vcpu {
 	struct vcpu_arch arch;
 };
 
+/* --- run loop: the vCPU's thread -------------------------------------------------------------------- */
+
+/*
+ * vm->srcu is held by arch_vcpu_run_begin(), _run_end(), _enter(), _wakeup() and _ioctl(). Whoever
+ * writes slots or buses waits for its readers, so arch_vcpu_enter() lets go of it while the guest runs.
+ */
+static inline void vcpu_srcu_lock(struct vcpu *vcpu)
+{
+	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
+}
+
+static inline void vcpu_srcu_unlock(struct vcpu *vcpu)
+{
+	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
+}
+
+/* Has current a reason to leave the run loop or to yield (signal, task work, scheduler)? */
+bool vcpu_work_pending(void);
+
+/*
+ * Interrupts off, right before entry: from here on vcpu_kick() sends an IPI. False: there is something
+ * to do first; the mode is VCPU_OUTSIDE again. True: vcpu_end_guest() must follow the exit.
+ */
+static inline bool vcpu_begin_guest(struct vcpu *vcpu)
+{
+	WRITE_ONCE(vcpu->mode, VCPU_IN_GUEST);
+	smp_mb(); /* (B) */
+	if (!READ_ONCE(vcpu->requests) && !vcpu_work_pending())
+		return true;
+	smp_store_release(&vcpu->mode, VCPU_OUTSIDE);
+	return false;
+}
+
+/* After the exit, before interrupts are on again. */
+static inline void vcpu_end_guest(struct vcpu *vcpu)
+{
+	smp_store_release(&vcpu->mode, VCPU_OUTSIDE);
+}
+
 /* --- virt/vcpu.c --------------------------------------------------------------------------------- */
 
-/* KVM_CREATE_VCPU: -EINVAL (id), -EEXIST, -ENOMEM. Takes vm->lock. Returns the fd. */
-int vcpu_create_fd(struct vm *vm, u32 id);
+int vcpu_module_init(void);
+void vcpu_module_exit(void);
+
+/* KVM_CREATE_VCPU: -EINVAL (id, too many), -EEXIST, -ENOMEM. Takes vm->lock. Returns the fd. */
+int vcpu_create_fd(struct vm *vm, unsigned long id);
 void vcpu_destroy(struct vcpu *vcpu);
 
-/* Make the vCPU's state current on this CPU, and keep it so over preemption. Process context. */
+/*
+ * Make the vCPU's state current on this CPU, and keep it so over preemption. Process context,
+ * vcpu->lock held. During arch_vcpu_load() vcpu->cpu still tells where it was loaded before.
+ */
 void vcpu_load(struct vcpu *vcpu);
 void vcpu_put(struct vcpu *vcpu);
 
@@ -107,7 +153,10 @@ static inline bool vcpu_take_request(struct vcpu *vcpu, enum vcpu_request req)
 void vcpu_kick(struct vcpu *vcpu);
 /* Wake only. */
 void vcpu_wake(struct vcpu *vcpu);
-/* Set @req on every vCPU, kick, and wait until none is still in the guest without having seen it. */
+/*
+ * Set @req on every vCPU, make those in the guest leave it, and wait until none is still in there
+ * without having seen it. Interrupts on; may be called under vm->mmu_lock. Wakes no sleeper.
+ */
 void vm_request_all_and_wait(struct vm *vm, enum vcpu_request req);
 
 /* Second-level translations of the VM changed: drop them everywhere before returning. */

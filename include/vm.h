@@ -68,12 +68,12 @@ struct vm {
 	struct mutex lock; /* vCPU creation, irqchip and PIT creation, capabilities, clock */
 
 	/* guest memory: virt/memslot.c, virt/dirty.c, virt/notifier.c */
-	struct mutex slots_lock; /* writers of ->slots and ->bus */
-	struct srcu_struct srcu; /* readers of ->slots and ->bus */
+	struct mutex slots_lock; /* writers of ->slots (with mmu_lock too) and ->bus */
+	struct srcu_struct srcu; /* readers of ->slots and ->bus; the notifier uses mmu_lock */
 	struct memslots __rcu *slots;
 	spinlock_t mmu_lock; /* second-level tables and the four fields below */
 	struct mmu_notifier notifier;
-	unsigned long invalidate_seq;	/* completed invalidations */
+	unsigned long invalidate_seq;	/* completed invalidations and changes of ->slots */
 	long invalidate_count;		/* invalidations in progress */
 	hva_t invalidate_start, invalidate_end; /* their hull */
 
@@ -132,6 +132,8 @@ static inline struct memslots *vm_slots(struct vm *vm)
 
 /* The slot that contains @gfn, or NULL. Caller holds srcu. */
 const struct memslot *memslot_find(const struct memslots *slots, gfn_t gfn);
+/* The slot with the caller's number @id, or NULL. Caller holds srcu or slots_lock. */
+const struct memslot *memslot_by_id(const struct memslots *slots, u32 id);
 
 static inline hva_t memslot_hva(const struct memslot *slot, gfn_t gfn)
 {
@@ -152,8 +154,24 @@ int notifier_init(struct vm *vm);
 void notifier_destroy(struct vm *vm);
 
 /*
+ * A second-level fault runs in this order, or it may install a translation to a page or by a slot
+ * that is gone:
+ *   seq = notifier_seq(vm); look up the slot (under srcu); find the host page (may sleep);
+ *   lock mmu_lock; if notifier_retry_locked(vm, seq, hva): unlock, let the page go, start over;
+ *   dirty_mark() if writable; install; unlock.
+ */
+static inline unsigned long notifier_seq(struct vm *vm)
+{
+	unsigned long seq = READ_ONCE(vm->invalidate_seq);
+
+	smp_rmb(); /* before the slot table and the host's page tables; pairs with mmu_lock */
+	return seq;
+}
+
+/*
  * After looking up a host page without the lock, with @seq read before the look-up: must the
- * fault be retried because @hva was (or is being) invalidated? Caller holds mmu_lock.
+ * fault be retried because @hva was (or is being) invalidated, or the slots changed? Caller holds
+ * mmu_lock.
  */
 bool notifier_retry_locked(struct vm *vm, unsigned long seq, hva_t hva);
 
@@ -211,6 +229,5 @@ void irqfd_acked(struct vm *vm, u32 chip, u32 pin);
 void irqfd_routing_changed_locked(struct vm *vm);
 
 int ioeventfd_ioctl(struct vm *vm, const struct kvm_ioeventfd *args);
-void ioeventfd_release(struct vm *vm);
 
 #endif

@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Ask a kernel's headers which form of an interface it has, and print -DHAVE_... for Kbuild.
+# Usage: probe.sh SRCTREE (the directory that holds include/linux). What each answer means for the
+# code stands in include/compat.h. No version number is looked at: distributions backport.
+
+srctree=$1
+
+# Does header $2 contain extended regular expression $3 (any white space counts as one blank)?
+# Prints -D$1 if so. A header that is gone means that this script must learn something new.
+has()
+{
+	if [ ! -r "$srctree/include/$2" ]; then
+		echo "probe.sh: no $srctree/include/$2" >&2
+		echo "-DPROBE_FAILED"
+	elif tr -s '\n\t ' '   ' <"$srctree/include/$2" | grep -Eq "$3"; then
+		echo "-D$1"
+	fi
+}
+
+has HAVE_EVENTFD_SIGNAL_COUNT linux/eventfd.h 'eventfd_signal\(struct eventfd_ctx \*ctx, __u64'
+has HAVE_HRTIMER_SETUP linux/hrtimer.h 'void hrtimer_setup\('
+has HAVE_TASK_IS_RUNNABLE linux/sched.h 'bool task_is_runnable\('
+has HAVE_MMU_NOTIFIER_YOUNG_BOOL linux/mmu_notifier.h 'bool \(\*test_young\)\('
+
+# x86: include/compat_x86.h
+has HAVE_EMERGENCY_VIRT_CALLBACK ../arch/x86/include/asm/reboot.h \
+	'cpu_emergency_register_virt_callback'
+has HAVE_CPUHP_KVM_ONLINE linux/cpuhotplug.h 'CPUHP_AP_KVM_ONLINE'
+has HAVE_PMD_LEAF ../arch/x86/include/asm/pgtable.h '#define pmd_leaf pmd_leaf'
