@@ -34,7 +34,7 @@ MIN_MEM, MAX_MEM = 256, 2048        # MiB; Bochs keeps no more than 2 GiB in the
 KERNEL_LOG, EMULATOR_LOG = "kernel.log", "emulator.log"
 
 # Virtual time is counted in instructions.  The kernel is told so, since CPUID claims 3.5 GHz.
-COMMAND_LINE = (f"tsc_early_khz={IPS // 1000} tsc=reliable lpj=400000 mitigations=off")
+COMMAND_LINE = (f"tsc_early_khz={IPS // 1000} tsc=reliable lpj=400000 mitigations=off idle=halt")
 
 
 def why_not():
