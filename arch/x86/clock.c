@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Time as userspace sets and reads it: each vCPU's TSC, its frequency, and the VM's clock
+ * (KVM_GET/SET_CLOCK), which no guest sees as long as there is no paravirtual clock.
+ *
+ * Left out: TSC scaling (KVM_CAP_TSC_CONTROL), so the guest's frequency is the host's.
+ */
+#include <linux/timekeeping.h>
+#include <linux/uaccess.h>
+#include <asm/msr.h>
+#include <asm/tsc.h>
+#include <arch.h>
+#include <backend.h>
+
+/* A frequency this close to the host's needs no scaling: the guest's own clock drifts more. */
+#define TSC_TOLERANCE_PPM 250
+
+/* --- the TSC -------------------------------------------------------------------------------------------- */
+
+u64 vcpu_guest_tsc(struct vcpu *vcpu)
+{
+	return rdtsc() + READ_ONCE(vcpu->arch.tsc_offset);
+}
+
+static void set_tsc_offset(struct vcpu *vcpu, s64 offset)
+{
+	WRITE_ONCE(vcpu->arch.tsc_offset, offset);
+	backend_set_tsc_offset(vcpu, offset);
+	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE) {
+		/* A TSC deadline is now at another moment. */
+		vlapic_timer_tsc_moved(&vcpu->arch.apic);
+		vcpu_set_request(vcpu, REQ_EVENT);
+	}
+}
+
+/*
+ * QUIRK(tsc-sync): userspace sets the TSCs of all vCPUs one by one and means "equal", though time
+ * passes in between. So a value within a second of what the VM's other vCPUs show joins them, and
+ * so does 0, which VMMs write at reset. Linux KVM does the same; SMP guests depend on it.
+ */
+void vcpu_set_guest_tsc(struct vcpu *vcpu, u64 value)
+{
+	struct vm_arch *vm = &vcpu->vm->arch;
+	s64 offset = value - rdtsc();
+
+	spin_lock(&vm->tsc_lock);
+	if (value == 0 || abs(offset - vm->tsc_offset) < (s64)tsc_khz * 1000)
+		offset = vm->tsc_offset;
+	else
+		vm->tsc_offset = offset;
+	spin_unlock(&vm->tsc_lock);
+	set_tsc_offset(vcpu, offset);
+}
+
+void vcpu_adjust_tsc_offset(struct vcpu *vcpu, u64 delta)
+{
+	set_tsc_offset(vcpu, vcpu->arch.tsc_offset + delta);
+}
+
+/* --- life --------------------------------------------------------------------------------------------------- */
+
+void clock_vm_init(struct vm *vm)
+{
+	spin_lock_init(&vm->arch.tsc_lock);
+	vm->arch.tsc_offset = -rdtsc();
+	vm->arch.default_tsc_khz = tsc_khz;
+	vm->arch.kvmclock_offset = -ktime_get_boottime_ns();
+}
+
+/* The vCPU is loaded. */
+void clock_vcpu_init(struct vcpu *vcpu)
+{
+	vcpu->arch.tsc_khz = vcpu->vm->arch.default_tsc_khz;
+	vcpu->arch.apic.tsc_khz = tsc_khz;
+	vcpu_set_guest_tsc(vcpu, 0);
+}
+
+/* --- ioctls --------------------------------------------------------------------------------------------------- */
+
+/* 0 asks for the host's frequency. -EINVAL: would need scaling. */
+static long set_tsc_khz(u32 *khz, void __user *arg)
+{
+	unsigned long wanted = (unsigned long)arg;
+	unsigned long tolerance = (u64)tsc_khz * TSC_TOLERANCE_PPM / 1000000;
+
+	if (!wanted)
+		wanted = tsc_khz;
+	if (wanted < tsc_khz - tolerance || wanted > tsc_khz + tolerance)
+		return -EINVAL;
+	*khz = wanted;
+	return 0;
+}
+
+/*
+ * No flag is supported, and KVM_CAP_ADJUST_CLOCK reports none: they describe a paravirtual clock
+ * and its relation to the host's.
+ */
+static long get_clock(struct vm *vm, void __user *arg)
+{
+	struct kvm_clock_data data = { };
+
+	mutex_lock(&vm->lock);
+	data.clock = ktime_get_boottime_ns() + vm->arch.kvmclock_offset;
+	mutex_unlock(&vm->lock);
+	return copy_to_user(arg, &data, sizeof(data)) ? -EFAULT : 0;
+}
+
+static long set_clock(struct vm *vm, void __user *arg)
+{
+	struct kvm_clock_data data;
+
+	if (copy_from_user(&data, arg, sizeof(data)))
+		return -EFAULT;
+	if (data.flags)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	vm->arch.kvmclock_offset = data.clock - ktime_get_boottime_ns();
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
+long clock_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg)
+{
+	long r;
+
+	switch (cmd) {
+	case KVM_GET_CLOCK:
+		return get_clock(vm, arg);
+	case KVM_SET_CLOCK:
+		return set_clock(vm, arg);
+	case KVM_GET_TSC_KHZ:
+		return READ_ONCE(vm->arch.default_tsc_khz);
+	case KVM_SET_TSC_KHZ:
+		mutex_lock(&vm->lock);
+		r = set_tsc_khz(&vm->arch.default_tsc_khz, arg);
+		mutex_unlock(&vm->lock);
+		return r;
+	default:
+		return -ENOTTY;
+	}
+}
+
+long clock_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
+{
+	switch (cmd) {
+	case KVM_GET_TSC_KHZ:
+		return vcpu->arch.tsc_khz;
+	case KVM_SET_TSC_KHZ:
+		return set_tsc_khz(&vcpu->arch.tsc_khz, arg);
+	default:
+		return -ENOTTY;
+	}
+}
