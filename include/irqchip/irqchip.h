@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The interrupt-controller core: one VM's LAPICs, IOAPIC, PIC pair and PIT, and the bus between them.
+ * The interrupt-controller core: one VM's LAPICs, IOAPIC, PIC pair and PIT, and the bus between
+ * them.
  *
  * Portable C. The core never names a vCPU, a VMCS, a kernel timer or a thread. Devices (vlapic.c,
- * vioapic.c, vpic.c, vpit.c) change only their own state and return *effects*; irqchip.c carries the
- * effects from device to device, and calls struct irqchip_host for what only the host can do.
+ * vioapic.c, vpic.c, vpit.c) change only their own state and return *effects*; irqchip.c carries
+ * the effects from device to device, and calls struct irqchip_host for what only the host can do.
  * No host operation is called with a device lock held.
  *
  * Time is given in nanoseconds of a monotonic clock of the host's choice (u64, 0 = "never" in
@@ -21,8 +22,23 @@ struct vpic;
 struct vpit;
 struct irq_routing;
 
-#define IRQCHIP_MAX_VCPUS 1024
-#define IRQCHIP_MAX_GSI	  4096 /* GSIs 0 .. 4095, as KVM_CAP_IRQ_ROUTING reports */
+#define IRQCHIP_MAX_VCPUS        1024
+#define IRQCHIP_MAX_GSI          4096 /* GSIs 0 .. 4095, as KVM_CAP_IRQ_ROUTING reports */
+
+/* Keeps the longest period (a 32-bit count of 128 cycles each) far from overflow. */
+#define IRQCHIP_MAX_BUS_CYCLE_NS (1u << 20)
+
+/* irqchip_peek() for an interrupt whose vector only its acknowledgement will tell. */
+#define IRQCHIP_EXTINT           256
+
+/* Who drives a line: bits of the OR. The host may use the rest (resampling irqfds). */
+enum irq_source {
+	IRQ_SOURCE_USER = 0,     /* KVM_IRQ_LINE */
+	IRQ_SOURCE_RESAMPLE = 1, /* irqfds with resample */
+	IRQ_SOURCE_PULSE = 2,    /* irqchip_pulse_gsi() */
+	IRQ_SOURCE_PIT = 3,      /* PIT channel 0 */
+	IRQ_SOURCE_MAX = 31,
+};
 
 /* What the host must do about a vCPU whose LAPIC has changed. Ordered by strength. */
 enum irq_notify {
@@ -33,12 +49,12 @@ enum irq_notify {
 
 /* By which way an interrupt came; the index of the statistics. */
 enum irq_path {
-	IRQ_PATH_PIC,	 /* ExtINT acknowledged from the 8259 pair */
+	IRQ_PATH_PIC,    /* ExtINT acknowledged from the 8259 pair */
 	IRQ_PATH_IOAPIC, /* redirection entry */
-	IRQ_PATH_MSI,	 /* KVM_SIGNAL_MSI, MSI route, irqfd on an MSI route */
-	IRQ_PATH_IPI,	 /* ICR write */
-	IRQ_PATH_TIMER,	 /* LAPIC timer */
-	IRQ_PATH_LVT,	 /* the other local vectors: LINT0/1, PMI, thermal, CMCI, error */
+	IRQ_PATH_MSI,    /* KVM_SIGNAL_MSI, MSI route, irqfd on an MSI route */
+	IRQ_PATH_IPI,    /* ICR write */
+	IRQ_PATH_TIMER,  /* LAPIC timer */
+	IRQ_PATH_LVT,    /* the other local vectors: LINT0/1, PMI, thermal, CMCI, error */
 	IRQ_PATH_NR,
 };
 
@@ -59,16 +75,16 @@ enum irq_shorthand { IRQ_SH_NONE = 0, IRQ_SH_SELF = 1, IRQ_SH_ALL = 2, IRQ_SH_OT
 
 /* One interrupt message on its way to the LAPICs, whatever it came from. */
 struct irq_msg {
-	u32 dest;	 /* APIC ID, or logical destination if ->logical */
-	u8 vector;	 /* 0 .. 255; the STARTUP page number for IRQ_DM_STARTUP */
-	u8 delivery;	 /* enum irq_delivery */
-	u8 shorthand;	 /* enum irq_shorthand */
-	bool logical;	 /* destination mode */
-	bool level;	 /* trigger mode: sets TMR, so that the EOI is broadcast to the IOAPIC */
-	bool assert;	 /* false only for INIT level de-assert */
-	bool redir_hint; /* MSI redirection hint: deliver to one of the destinations */
+	u32 dest;         /* APIC ID, or logical destination if ->logical */
+	u8 vector;        /* 0 .. 255; the STARTUP page number for IRQ_DM_STARTUP */
+	u8 delivery;      /* enum irq_delivery */
+	u8 shorthand;     /* enum irq_shorthand */
+	bool logical;     /* destination mode */
+	bool level;       /* trigger mode: sets TMR, so that the EOI is broadcast to the IOAPIC */
+	bool assert;      /* false only for INIT level de-assert */
+	bool redir_hint;  /* MSI redirection hint: deliver to one of the destinations */
 	bool x2apic_dest; /* dest was written in 32-bit format (x2APIC ICR, extended MSI address) */
-	u8 path;	 /* enum irq_path */
+	u8 path;          /* enum irq_path */
 };
 
 /*
@@ -88,6 +104,10 @@ struct irqchip_host {
 	void (*ack)(void *ctx, u32 chip, u32 pin);
 	/* Split irqchip: EOI of @vector must reach the userspace IOAPIC (NULL when there is none). */
 	void (*eoi_exit)(void *ctx, u32 vcpu, u8 vector);
+	/* Arm the timer for irqchip_ioapic_timer_fired(); NULL: storming lines are not held. */
+	void (*ioapic_timer)(void *ctx, u64 deadline_ns);
+	/* Vectors or destinations of the IOAPIC moved: EOI-exit bitmaps are stale (NULL: none). */
+	void (*eoi_map_changed)(void *ctx);
 	/* The monotonic clock, in ns. */
 	u64 (*now_ns)(void *ctx);
 	/* The guest's TSC on @vcpu at this moment (offset and scale applied). */
@@ -113,18 +133,21 @@ struct irqchip {
 	/* Replaced as a whole by irqchip_set_routing(); read under env_read_lock(). */
 	const struct irq_routing *routing;
 
-	u32 bus_cycle_ns;     /* APIC timer period before the divider; 1 by default (1 GHz) */
+	/* GSIs whose EOI matters even on an edge pin: irqchip_watch_gsi(). */
+	u32 watched[IRQCHIP_MAX_GSI / 32];
+
+	u32 bus_cycle_ns; /* APIC timer clock, 1 .. IRQCHIP_MAX_BUS_CYCLE_NS; set before vCPUs; 1 */
 	bool x2apic_format;   /* KVM_X2APIC_API_USE_32BIT_IDS */
 	bool no_x2apic_bcast; /* KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK */
 	bool vector_hashing;  /* lowest-priority arbitration by hash instead of by load */
 };
 
-#define irqchip_for_each_lapic(chip, i, apic)                                                      \
-	for ((i) = 0; (i) < smp_load_acquire(&(chip)->nr_lapics); (i)++)                           \
-		if (((apic) = smp_load_acquire(&(chip)->lapic[i])) == NULL) {                      \
+#define irqchip_for_each_lapic(chip, i, apic)                                 \
+	for ((i) = 0; (i) < smp_load_acquire(&(chip)->nr_lapics); (i)++)      \
+		if (((apic) = smp_load_acquire(&(chip)->lapic[i])) == NULL) { \
 		} else
 
-/* --- life (process context, serialized by the caller's VM lock) ------------------------------ */
+/* --- life (process context, serialized by the caller's VM lock) --- */
 
 /* Prepare an empty chip. No device is present until the caller sets ->ioapic, ->pic, ->pit. */
 void irqchip_init(struct irqchip *chip, const struct irqchip_host *host, void *ctx);
@@ -141,7 +164,14 @@ int irqchip_attach(struct irqchip *chip, u32 index, struct vlapic *apic);
  */
 const struct irq_routing *irqchip_set_routing(struct irqchip *chip, const struct irq_routing *new);
 
-/* --- interrupts in: any context ------------------------------------------------------------- */
+/*
+ * From now on (@on) or no longer, the host wants ->ack for GSI @gsi even when the guest has made
+ * its IOAPIC pin edge-triggered. The PIT's GSI is watched as soon as there is a PIT. Callers
+ * serialize with irqchip_set_routing().
+ */
+void irqchip_watch_gsi(struct irqchip *chip, u32 gsi, bool on);
+
+/* --- interrupts in: any context --- */
 
 /*
  * Drive GSI @gsi to @level on behalf of @source (0 .. 31: each line is the OR of its sources;
@@ -162,7 +192,8 @@ int irqchip_msi(struct irqchip *chip, u64 address, u32 data);
 
 /*
  * Deliver @msg to every LAPIC it names. @from is the sending vCPU's index for shorthands, or
- * -1. Returns the number of LAPICs that accepted it, 0 if all coalesced, -1 if none matched.
+ * -1. Returns the number of LAPICs that accepted it, 0 if all coalesced, -1 if there was none to
+ * take it (none named, or software-disabled, or an illegal vector).
  */
 int irqchip_deliver(struct irqchip *chip, const struct irq_msg *msg, int from);
 
@@ -172,11 +203,21 @@ void irqchip_lapic_timer_fired(struct irqchip *chip, u32 vcpu);
 /* PIT channel 0's timer has fired. */
 void irqchip_pit_timer_fired(struct irqchip *chip);
 
-/* --- the vCPU's side: the vCPU's own thread --------------------------------------------------- */
+/* The timer of host->ioapic_timer has fired. */
+void irqchip_ioapic_timer_fired(struct irqchip *chip);
 
 /*
- * The vector that vCPU @vcpu would take now: ExtINT first, then the highest IRR above PPR.
- * -1: none. Changes nothing except the cached PPR.
+ * A local source of vCPU @vcpu has fired: LVT register @lvt (LAPIC_LVT_PERF, _THERMAL, _CMCI,
+ * _LINT1) says what becomes of it. The performance counter's entry masks itself. Any context.
+ */
+void irqchip_raise_lvt(struct irqchip *chip, u32 vcpu, u32 lvt);
+
+/* --- the vCPU's side: the vCPU's own thread --- */
+
+/*
+ * The vector that vCPU @vcpu would take now: ExtINT first (IRQCHIP_EXTINT), then the highest IRR
+ * above PPR. -1: none. Changes nothing except the cached PPR, and lets a restored or moved TSC
+ * deadline take effect: to be called on the way into KVM_RUN's loop, and after each request.
  */
 int irqchip_peek(struct irqchip *chip, u32 vcpu);
 
@@ -201,11 +242,14 @@ void irqchip_lapic_write(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, co
 int irqchip_msr_read(struct irqchip *chip, u32 vcpu, u32 msr, u64 *value);
 int irqchip_msr_write(struct irqchip *chip, u32 vcpu, u32 msr, u64 value, bool host_initiated);
 
+/* The guest's TSC or its frequency was set: a pending TSC deadline is converted anew. */
+void irqchip_tsc_moved(struct irqchip *chip, u32 vcpu);
+
 /* CR8 = TPR bits 7:4. @cr8 0 .. 15 (the caller has checked). */
 u64 irqchip_get_cr8(struct irqchip *chip, u32 vcpu);
 void irqchip_set_cr8(struct irqchip *chip, u32 vcpu, u64 cr8);
 
-/* --- devices behind ports and addresses: process context, the vCPU's own thread -------------- */
+/* --- devices behind ports and addresses: process context, the vCPU's own thread --- */
 
 /*
  * PIC (0x20-21, 0xa0-a1, 0x4d0-4d1), PIT (0x40-43) and speaker gate (0x61, when the PIT was made
@@ -219,7 +263,7 @@ bool irqchip_pio_write(struct irqchip *chip, u16 port, u32 len, const void *data
 bool irqchip_mmio_read(struct irqchip *chip, u64 gpa, u32 len, void *data);
 bool irqchip_mmio_write(struct irqchip *chip, u64 gpa, u32 len, const void *data);
 
-/* --- save and restore: KVM_GET/SET_IRQCHIP, PIT2, LAPIC ---------------------------------------- */
+/* --- save and restore: KVM_GET/SET_IRQCHIP, PIT2, LAPIC --- */
 
 /* @image->chip_id selects the device. -EINVAL: unknown chip; -ENXIO: not present. */
 int irqchip_get_state(struct irqchip *chip, struct kvm_irqchip *image);
@@ -229,7 +273,7 @@ int irqchip_set_state(struct irqchip *chip, const struct kvm_irqchip *image);
 int irqchip_get_pit(struct irqchip *chip, struct kvm_pit_state2 *image);
 int irqchip_set_pit(struct irqchip *chip, const struct kvm_pit_state2 *image);
 
-/* -EINVAL: the ID in the image contradicts the vCPU's x2APIC ID. Re-arms the timer. */
+/* -EINVAL: the ID in the image contradicts the vCPU's x2APIC ID; -ENXIO. Re-arms the timer. */
 int irqchip_get_lapic(struct irqchip *chip, u32 vcpu, struct kvm_lapic_state *image);
 int irqchip_set_lapic(struct irqchip *chip, u32 vcpu, const struct kvm_lapic_state *image);
 

@@ -4,10 +4,14 @@
  *
  * The register file is a 4 KiB page in the layout of the xAPIC page (and so of the virtual-APIC
  * page): the host allocates it, and may hand the same page to the processor. Who may touch what:
- *   IRR, TMR, ->pending            any context, by atomic bit operations
- *   everything else                the vCPU's own thread (or the VM lock's holder while it is not
- *                                  running); the timer's fields are also read by the timer's callback
- *                                  through ->timer's own rules, see vlapic_timer.c
+ *   IRR, TMR, ESR latch, ->pending, ->look   any context, by atomic bit operations
+ *   ->timer				      under ->timer.lock, any context
+ *   ID, LDR, DFR, SVR, ->base_msr	      written by the owner, read by any context (one word
+ * each) everything else			      the owner The owner is the vCPU's own thread,
+ * or whoever keeps that thread from running (vcpu->lock).
+ *
+ * A LAPIC changes only itself. What must happen beyond it is returned as a struct vlapic_effect or
+ * an enum irq_notify, and irqchip.c carries it out.
  */
 #ifndef IRQCHIP_VLAPIC_H
 #define IRQCHIP_VLAPIC_H
@@ -19,39 +23,72 @@
 #define VLAPIC_PENDING_INIT BIT(0)
 #define VLAPIC_PENDING_SIPI BIT(1) /* page number in ->sipi_vector */
 
+/* Why the owner should look before the next entry: bits of vlapic->look. */
+#define VLAPIC_LOOK_IRR \
+	BIT(0) /* IRR may be non-empty: set after the bit, see vlapic_highest_irr() */
+#define VLAPIC_LOOK_TIMER    BIT(1) /* the TSC deadline was restored, or has expired */
+#define VLAPIC_LOOK_EXTINT   BIT(2) /* an ExtINT message came: ask the PIC for the vector */
+
+/* A periodic timer faster than this gets its interrupts merged (invariant T1), as with KVM. */
+#define VLAPIC_MIN_PERIOD_NS 200000ULL
+
 struct vlapic_timer {
-	u64 deadline_ns;     /* next expiry, 0 = not running */
-	u64 period_ns;	     /* 0 unless periodic */
-	u64 tsc_deadline;    /* IA32_TSC_DEADLINE, 0 = disarmed */
-	u32 pending;	     /* expiries not yet accepted into IRR (0 or 1) */
+	irq_lock_t lock;   /* leaf; protects the other fields */
+	u64 deadline_ns;   /* next expiry, 0 = not running */
+	u64 not_before_ns; /* periodic: earliest moment for the host's next interrupt */
+	u64 tsc_deadline;  /* IA32_TSC_DEADLINE, 0 = disarmed */
+	bool tsc_stale;    /* deadline_ns does not follow from tsc_deadline yet */
+	bool tsc_expired;  /* tsc_deadline has fired, and the owner has not looked since */
+	u32 bus_cycle_ns;  /* >= 1; constant after irqchip_attach() */
 };
 
 struct vlapic {
-	u32 *regs;	     /* the register page: 1024 words */
-	u64 base_msr;	     /* IA32_APIC_BASE */
-	u32 id;		     /* x2APIC ID (KVM: the vCPU ID) */
-	u32 index;	     /* in irqchip->lapic[] */
-	u32 pending;	     /* VLAPIC_PENDING_*; atomic */
-	u8 sipi_vector;	     /* written before PENDING_SIPI is set, read after it is taken */
-	u32 esr_latch;	     /* errors since the last write to ESR; atomic */
-	u32 arb_prio;	     /* lowest-priority arbitration: interrupts taken so far */
+	u32 *regs;             /* the register page: 1024 words */
+	u64 base_msr;          /* IA32_APIC_BASE */
+	u32 id;                /* x2APIC ID (KVM: the vCPU ID); constant */
+	u32 index;             /* in irqchip->lapic[]; constant after irqchip_attach() */
+	u32 pending;           /* VLAPIC_PENDING_*; atomic */
+	u32 look;              /* VLAPIC_LOOK_*; atomic */
+	int isr_top;           /* highest vector in ISR, -1: none; follows every change of ISR */
+	u32 arb_prio;          /* lowest-priority messages taken so far; racy by intent */
+	u32 xapic_ldr;         /* LDR as xAPIC mode would show it */
+	u8 sipi_vector;        /* written before PENDING_SIPI is set, read after it is taken */
+	u8 maxphyaddr;         /* guest's CPUID; limits IA32_APIC_BASE. 52 until the host knows */
+	bool has_x2apic;       /* guest's CPUID; true until the host knows */
+	bool has_cmci;         /* LVT CMCI register present: vlapic_set_features() */
+	bool has_directed_eoi; /* SVR can suppress EOI broadcasts: vlapic_set_features() */
+	u32 tsc_khz;           /* the guest's TSC frequency, set by the host */
 	struct vlapic_timer timer;
 	env_counter_t delivered[IRQ_PATH_NR]; /* interrupts accepted, by path */
-	env_counter_t coalesced; /* vector was already in IRR */
+	env_counter_t coalesced;              /* vector was already in IRR */
 };
 
-/* What a register write asks of the bus; carried out by irqchip.c. */
-#define VLAPIC_FX_EOI	BIT(0) /* level interrupt ->eoi_vector ended: broadcast to IOAPICs */
-#define VLAPIC_FX_IPI	BIT(1) /* send ->ipi */
-#define VLAPIC_FX_TIMER BIT(2) /* timer changed: re-arm for timer.deadline_ns */
-#define VLAPIC_FX_SELF	BIT(3) /* TPR, SVR or the mode changed: the vCPU must look again */
-#define VLAPIC_FX_MAP	BIT(4) /* ID, LDR, DFR, enable or mode changed: destinations moved */
+/* What a register access asks of the bus; carried out by irqchip.c. */
+#define VLAPIC_FX_EOI   BIT(0) /* interrupt ->eoi_vector ended */
+#define VLAPIC_FX_IPI   BIT(1) /* send ->ipi */
+#define VLAPIC_FX_TIMER BIT(2) /* timer changed: re-arm for vlapic_timer_host_deadline() */
+#define VLAPIC_FX_SELF  BIT(3) /* this vCPU may have something new to take: it must look again */
+#define VLAPIC_FX_MAP   BIT(4) /* LDR, DFR, enable or mode changed: destinations moved */
 
 struct vlapic_effect {
 	u32 what; /* VLAPIC_FX_* */
 	u8 eoi_vector;
+	bool eoi_level;  /* TMR had it: a level-triggered interrupt */
+	bool eoi_silent; /* SVR suppresses the broadcast */
 	struct irq_msg ipi;
 };
+
+static inline u32 vlapic_reg(const struct vlapic *apic, u32 offset)
+{
+	return READ_ONCE(apic->regs[offset / 4]);
+}
+
+static inline void vlapic_set_reg(struct vlapic *apic, u32 offset, u32 value)
+{
+	WRITE_ONCE(apic->regs[offset / 4], value);
+}
+
+/* --- life --- */
 
 /*
  * Power-on state of LAPIC @id (SDM "Local APIC State After Power-Up or Reset") over the zeroed page
@@ -60,34 +97,181 @@ struct vlapic_effect {
  */
 void vlapic_init(struct vlapic *apic, u32 *regs, u32 id, bool bsp);
 
-/* INIT: as power-on, but APIC_BASE and ID stay (SDM "Local APIC State After It Has Been INITed"). */
+/*
+ * INIT (@init_event): as power-on, but IA32_APIC_BASE stays (SDM "Local APIC State After an INIT
+ * Reset"). Stops the timer; a host timer that still fires for it is ignored. Owner only.
+ */
 void vlapic_reset(struct vlapic *apic, bool init_event);
 
-/* Enabled in IA32_APIC_BASE; in x2APIC mode; software-enabled in SVR. */
-bool vlapic_hw_enabled(const struct vlapic *apic);
-bool vlapic_x2apic(const struct vlapic *apic);
-bool vlapic_sw_enabled(const struct vlapic *apic);
+/* Optional parts; shows in the version register. Owner only. */
+void vlapic_set_features(struct vlapic *apic, bool directed_eoi, bool cmci);
+
+/* --- modes: any context --- */
+
+static inline bool vlapic_hw_enabled(const struct vlapic *apic)
+{
+	return READ_ONCE(apic->base_msr) & LAPIC_BASE_ENABLE;
+}
+
+static inline bool vlapic_x2apic(const struct vlapic *apic)
+{
+	return (READ_ONCE(apic->base_msr) & LAPIC_BASE_MODE) == LAPIC_BASE_MODE;
+}
+
+static inline bool vlapic_sw_enabled(const struct vlapic *apic)
+{
+	return vlapic_hw_enabled(apic) && (vlapic_reg(apic, LAPIC_SVR) & LAPIC_SVR_ENABLE);
+}
 
 /* Guest-physical base of the xAPIC page. */
-u64 vlapic_base_gpa(const struct vlapic *apic);
-
-/* Take (test and clear) a latched event. *@vector gets the SIPI page. The vCPU's own thread. */
-bool vlapic_take_init(struct vlapic *apic);
-bool vlapic_take_sipi(struct vlapic *apic, u8 *vector);
-bool vlapic_has_events(const struct vlapic *apic);
-
-/* Would this LAPIC pass the PIC's INTR on (APIC disabled, or LINT0 unmasked with ExtINT)? */
-bool vlapic_accepts_extint(const struct vlapic *apic);
-
-/* Highest vector in IRR, in ISR; -1: none. Processor priority (SDM "Task and Processor Priorities"). */
-int vlapic_highest_irr(const struct vlapic *apic);
-int vlapic_highest_isr(const struct vlapic *apic);
-u8 vlapic_update_ppr(struct vlapic *apic);
+static inline u64 vlapic_base_gpa(const struct vlapic *apic)
+{
+	return READ_ONCE(apic->base_msr) & LAPIC_BASE_ADDR;
+}
 
 /*
- * Accept @vector from the bus (any context): the interrupt is in IRR, TMR says level or edge.
- * NOTIFY_NONE: it was already pending, or the LAPIC is software-disabled. Vectors 0 .. 15 set ESR.
+ * Write IA32_APIC_BASE. Returns 0, or 1 for #GP: reserved bits, x2APIC without enable, and for the
+ * guest the transitions that SDM "x2APIC State Transitions" forbids. A guest that disables its
+ * LAPIC finds it reset; @host_initiated writes only switch the mode. Owner only.
  */
-enum irq_notify vlapic_accept(struct vlapic *apic, const struct irq_msg *msg);
+int vlapic_set_base(struct vlapic *apic, u64 value, bool host_initiated, struct vlapic_effect *fx);
+
+/* --- interrupts and events in: any context --- */
+
+/*
+ * Accept @msg from the bus. FIXED and LOWEST go to IRR (after TMR); INIT and STARTUP are latched.
+ * Returns 1 accepted, 0 coalesced with one that was pending already, -1 not taken: the LAPIC is
+ * software-disabled, the vector is 0 .. 15 (which sets ESR), an INIT de-assertion, or a delivery
+ * mode that does not end in a LAPIC. *@how is what the host must do, in each case.
+ */
+int __must_check vlapic_accept(struct vlapic *apic, const struct irq_msg *msg,
+			       enum irq_notify *how);
+
+/* The message that a local source with LVT register @lvt sends. False: masked. */
+bool vlapic_lvt_message(const struct vlapic *apic, u32 lvt, struct irq_msg *msg);
+
+/*
+ * The same, when the source has fired: the performance counter's entry then masks itself. True:
+ * @msg is to be delivered to this very LAPIC.
+ */
+bool vlapic_raise_lvt(struct vlapic *apic, u32 lvt, struct irq_msg *msg);
+
+/* An ExtINT message came over the bus; is one waiting; the owner takes it. */
+void vlapic_accept_extint(struct vlapic *apic);
+bool vlapic_extint_requested(const struct vlapic *apic);
+void vlapic_take_extint(struct vlapic *apic);
+
+/* Latch errors for ESR, and raise the error interrupt. @bits: LAPIC_ESR_*. */
+enum irq_notify vlapic_error(struct vlapic *apic, u32 bits);
+
+/* Settle the timer at @now_ns, and accept its interrupt if it has expired and is not masked. */
+enum irq_notify vlapic_timer_poll(struct vlapic *apic, u64 now_ns);
+
+/* --- the owner's side --- */
+
+/* Take (test and clear) a latched event. *@vector gets the SIPI page. */
+bool vlapic_take_init(struct vlapic *apic);
+bool vlapic_take_sipi(struct vlapic *apic, u8 *vector);
+/* Any context. */
+bool vlapic_has_events(const struct vlapic *apic);
+
+/* Would this LAPIC pass the PIC's INTR on (APIC disabled, or LINT0 unmasked with ExtINT)? Any
+ * context. */
+bool vlapic_accepts_extint(const struct vlapic *apic);
+
+/* Highest vector in IRR, in ISR; -1: none. */
+int vlapic_highest_irr(struct vlapic *apic);
+static inline int vlapic_highest_isr(const struct vlapic *apic)
+{
+	return apic->isr_top;
+}
+
+/* Compute PPR from TPR and ISR: SDM "Task and Processor Priorities". Stores and returns it. */
+u8 vlapic_update_ppr(struct vlapic *apic);
+
+/* The vector that would be taken now (IRR above PPR), -1: none. Cheap when nothing is pending. */
+int vlapic_peek(struct vlapic *apic);
+/* Take it: from IRR to ISR. -1: none any more. */
+int vlapic_ack(struct vlapic *apic);
+
+/* The register page was changed behind our back (restored, or run by hardware): rebuild caches. */
+void vlapic_resync(struct vlapic *apic);
+
+/* --- registers: the owner --- */
+
+/*
+ * The xAPIC page. @offset 0 .. 0xfff. Only 32-bit writes to the start of a 16-byte slot count;
+ * reads of part of that word also work. A slot without register sets ESR.
+ */
+void vlapic_mmio_read(struct vlapic *apic, u32 offset, u32 len, void *data, u64 now_ns,
+		      struct vlapic_effect *fx);
+void vlapic_mmio_write(struct vlapic *apic, u32 offset, u32 len, const void *data, u64 now_ns,
+		       struct vlapic_effect *fx);
+
+/* MSRs 0x800 .. 0x8ff. 1: #GP (not in x2APIC mode, no such register or access, reserved bits). */
+int vlapic_msr_read(struct vlapic *apic, u32 msr, u64 *value, u64 now_ns, struct vlapic_effect *fx);
+int vlapic_msr_write(struct vlapic *apic, u32 msr, u64 value, u64 now_ns, struct vlapic_effect *fx);
+
+/*
+ * The one dispatcher behind all writes: MMIO, x2APIC MSRs, APIC-write VM exits. Never fails, since
+ * for the last of these the instruction is already over (invariant L10). @offset is a register's.
+ */
+void vlapic_write(struct vlapic *apic, u32 offset, u32 value, u64 now_ns, struct vlapic_effect *fx);
+
+/* --- timer: vlapic_timer.c --- */
+
+enum lapic_timer_mode vlapic_timer_mode(const struct vlapic *apic);
+
+/* One period of the count-down clock, in ns, and of @count of them. Never 0 for @count > 0. */
+u64 vlapic_timer_tick_ns(const struct vlapic *apic);
+
+/*
+ * Bring the timer up to @now_ns: true if it expired since the last call, once for however many
+ * periods went by; the caller then owes the LVT timer interrupt. Any context.
+ */
+bool vlapic_timer_settle(struct vlapic *apic, u64 now_ns);
+
+/* When the host must call irqchip_lapic_timer_fired(); 0: no need. Any context. */
+u64 vlapic_timer_host_deadline(struct vlapic *apic);
+
+/* Current count (TMCCT). Settle first. */
+u32 vlapic_timer_count(struct vlapic *apic, u64 now_ns);
+
+/* IA32_TSC_DEADLINE; counting down or waiting for the deadline. Any context. */
+u64 vlapic_timer_tsc_deadline(struct vlapic *apic);
+bool vlapic_timer_running(struct vlapic *apic);
+
+/* Register writes. Settle first, then let the host re-arm. */
+void vlapic_timer_write_initial(struct vlapic *apic, u32 count, u64 now_ns);
+void vlapic_timer_write_divide(struct vlapic *apic, u32 tdcr, u64 now_ns);
+void vlapic_timer_write_lvt(struct vlapic *apic, u32 lvt);
+void vlapic_timer_write_tsc(struct vlapic *apic, u64 deadline, u64 now_ns, u64 guest_tsc);
+/* Forget deadline and IA32_TSC_DEADLINE; or only stop, to be restored below. */
+void vlapic_timer_stop(struct vlapic *apic);
+void vlapic_timer_pause(struct vlapic *apic);
+
+/*
+ * Restoring. The counting modes resume from @count of TMCCT, unless @stopped; 0 from an image that
+ * doesn't say so (QEMU's) means a full period, or a one-shot that expires at once, as with KVM:
+ * a tick too many does no harm, a tick too few stops the guest's clock. A TSC deadline is only
+ * remembered here: it takes effect at the owner's next look, when all of TSC, LVT and deadline are
+ * in place, in whatever order they came (invariant T2). The same holds after the guest's TSC has
+ * moved.
+ */
+void vlapic_timer_restore(struct vlapic *apic, u32 count, bool stopped, u64 now_ns);
+void vlapic_timer_restore_tsc(struct vlapic *apic, u64 deadline);
+void vlapic_timer_tsc_moved(struct vlapic *apic);
+/* The look itself: the owner, about to run the guest. */
+void vlapic_timer_look(struct vlapic *apic, u64 now_ns, u64 guest_tsc);
+
+/* --- save and restore: vlapic_state.c --- */
+
+/* The owner; the timer is settled. See irqchip_get_lapic() and irqchip_set_lapic(). */
+void vlapic_get_state(struct vlapic *apic, bool x2apic_format, u64 now_ns,
+		      struct kvm_lapic_state *image);
+int vlapic_set_state(struct vlapic *apic, bool x2apic_format, u64 now_ns,
+		     const struct kvm_lapic_state *image);
+/* ID and LDR as the current mode shows them. */
+void vlapic_update_id(struct vlapic *apic);
 
 #endif

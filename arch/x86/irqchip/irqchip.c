@@ -1,0 +1,804 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The bus between the interrupt controllers of one VM: carries each device's effects to the others.
+ *
+ * The devices know only themselves. All knowledge of who is wired to whom stands here: GSI to pins,
+ * pin to message, message to LAPICs, EOI back to pins, PIC output to LINT0, PIT to GSI 0. No device
+ * lock is held here, ever; each device call takes and drops its own. So nothing recurses into
+ * a device that is being changed, and host operations run lock-free.
+ */
+#include <irqchip/irqchip.h>
+#include <irqchip/msg.h>
+#include <irqchip/route.h>
+#include <irqchip/vioapic.h>
+#include <irqchip/vlapic.h>
+#include <irqchip/vpic.h>
+#include <irqchip/vpit.h>
+
+#define PIT_GSI 0
+
+static u64 chip_now(struct irqchip *chip)
+{
+	return chip->host->now_ns(chip->ctx);
+}
+
+/* NULL for an index without LAPIC: callers treat that as an empty socket (invariant L5). */
+static struct vlapic *lapic_at(struct irqchip *chip, u32 vcpu)
+{
+	return vcpu < IRQCHIP_MAX_VCPUS ? smp_load_acquire(&chip->lapic[vcpu]) : NULL;
+}
+
+static void notify(struct irqchip *chip, const struct vlapic *apic, enum irq_notify how)
+{
+	if (how != NOTIFY_NONE)
+		chip->host->notify(chip->ctx, apic->index, how);
+}
+
+/* --- messages to LAPICs --- */
+
+/* 1 accepted, 0 coalesced, -1 not taken. */
+static int deliver_to(struct irqchip *chip, struct vlapic *apic, const struct irq_msg *msg)
+{
+	enum irq_notify how;
+	int taken;
+
+	switch (msg->delivery) {
+	case IRQ_DM_NMI:
+		chip->host->nmi(chip->ctx, apic->index);
+		return 1;
+	case IRQ_DM_SMI:         /* no SMM to enter */
+	case IRQ_DM_REMOTE_READ: /* reserved since the Pentium 4 */
+		return -1;
+	case IRQ_DM_EXTINT:
+		vlapic_accept_extint(apic);
+		notify(chip, apic, NOTIFY_KICK);
+		return 1;
+	default:
+		taken = vlapic_accept(apic, msg, &how);
+		notify(chip, apic, how);
+		return taken;
+	}
+}
+
+/* -1 and -1 make -1; otherwise what was not taken by one does not count. */
+static int add_results(int a, int b)
+{
+	if (a < 0)
+		return b;
+	return b < 0 ? a : a + b;
+}
+
+/*
+ * Most messages name one LAPIC by its ID, and most VMs number IDs as they number vCPUs: no scan
+ * then. NULL: find out by matching.
+ */
+static struct vlapic *single_target(struct irqchip *chip, const struct irq_msg *msg)
+{
+	struct vlapic *apic;
+
+	if (msg->logical || msg->dest == MSG_BROADCAST_8)
+		return NULL;
+	apic = lapic_at(chip, msg->dest);
+	return apic && apic->id == msg->dest && vlapic_hw_enabled(apic) ? apic : NULL;
+}
+
+static int deliver_matching(struct irqchip *chip, const struct irq_msg *msg)
+{
+	struct vlapic *apic;
+	int taken = -1;
+	u32 i;
+
+	irqchip_for_each_lapic (chip, i, apic) {
+		if (msg_matches(msg, apic, !chip->no_x2apic_bcast))
+			taken = add_results(taken, deliver_to(chip, apic, msg));
+	}
+	return taken;
+}
+
+static int deliver_shorthand(struct irqchip *chip, const struct irq_msg *msg, int from)
+{
+	struct vlapic *apic;
+	int taken = -1;
+	u32 i;
+
+	if (msg->shorthand == IRQ_SH_SELF) {
+		apic = from < 0 ? NULL : lapic_at(chip, (u32)from);
+		return apic ? deliver_to(chip, apic, msg) : -1;
+	}
+	irqchip_for_each_lapic (chip, i, apic) {
+		if (!vlapic_hw_enabled(apic) || (msg->shorthand == IRQ_SH_OTHERS && (int)i == from))
+			continue;
+		taken = add_results(taken, deliver_to(chip, apic, msg));
+	}
+	return taken;
+}
+
+int irqchip_deliver(struct irqchip *chip, const struct irq_msg *msg, int from)
+{
+	struct vlapic *apic;
+
+	if (msg->shorthand != IRQ_SH_NONE)
+		return deliver_shorthand(chip, msg, from);
+	apic = single_target(chip, msg);
+	if (apic)
+		return deliver_to(chip, apic, msg);
+	if (msg_is_lowest(msg)) {
+		apic = msg_arbitrate(chip, msg);
+		return apic ? deliver_to(chip, apic, msg) : -1;
+	}
+	return deliver_matching(chip, msg);
+}
+
+int irqchip_msi(struct irqchip *chip, u64 address, u32 data)
+{
+	struct irq_msg msg;
+	int r = msg_from_msi(address, data, chip->x2apic_format, &msg);
+
+	if (r)
+		return r;
+	return max(irqchip_deliver(chip, &msg, -1), 0);
+}
+
+/* --- the PIC's output --- */
+
+static void pin_acked(struct irqchip *chip, u32 which, u32 pin);
+
+/*
+ * INTR is wired to LINT0 of every LAPIC. The first that passes it on as ExtINT gets to run the INTA
+ * cycle (normally the BSP, in virtual wire mode); LINT0s of another delivery mode send their own
+ * message.
+ */
+static void raise_lint0(struct irqchip *chip)
+{
+	struct vlapic *apic;
+	bool taken = false;
+	u32 i;
+
+	irqchip_for_each_lapic (chip, i, apic) {
+		if (!vlapic_accepts_extint(apic)) {
+			irqchip_raise_lvt(chip, i, LAPIC_LVT_LINT0);
+		} else if (!taken) {
+			notify(chip, apic, NOTIFY_KICK);
+			taken = true;
+		}
+	}
+}
+
+static void carry_out_pic(struct irqchip *chip, const struct vpic_effect *fx)
+{
+	u32 acked;
+
+	if (fx->output_changed && fx->output)
+		raise_lint0(chip);
+	for (acked = fx->acked_mask; acked; acked &= acked - 1) {
+		u32 pin = __ffs(acked);
+
+		pin_acked(chip, pin < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, pin & 7);
+	}
+}
+
+static bool extint_pending(struct irqchip *chip, const struct vlapic *apic)
+{
+	return chip->pic && vpic_output(chip->pic) &&
+	       (vlapic_accepts_extint(apic) || vlapic_extint_requested(apic));
+}
+
+/* --- pins and GSIs --- */
+
+static int deliver_from_pin(struct irqchip *chip, u32 pin, const struct irq_msg *msg)
+{
+	int taken = irqchip_deliver(chip, msg, -1);
+
+	if (taken < 0 && msg->level)
+		vioapic_refused(chip->ioapic, pin);
+	return taken;
+}
+
+static int set_pin(struct irqchip *chip, u32 which, u32 pin, u32 source, bool level)
+{
+	struct vpic_effect fx = { 0 };
+	struct irq_msg msg;
+	int r;
+
+	if (which == KVM_IRQCHIP_IOAPIC) {
+		if (!chip->ioapic)
+			return -1;
+		r = vioapic_set_pin(chip->ioapic, pin, source, level, &msg);
+		return r > 0 ? deliver_from_pin(chip, pin, &msg) : r;
+	}
+	if (!chip->pic)
+		return -1;
+	r = vpic_set_irq(chip->pic, which == KVM_IRQCHIP_PIC_SLAVE ? pin + 8 : pin, source, level,
+			 &fx);
+	carry_out_pic(chip, &fx);
+	return r;
+}
+
+int irqchip_set_gsi(struct irqchip *chip, u32 gsi, u32 source, bool level)
+{
+	const struct irq_route *row;
+	struct irq_msg msg;
+	int result = -1;
+	u32 n;
+
+	env_read_lock();
+	row = route_lookup(smp_load_acquire(&chip->routing), gsi, &n);
+	for (; n; n--, row++) {
+		if (row->type == IRQ_ROUTE_PIN)
+			result = add_results(result,
+					     set_pin(chip, row->chip, row->pin, source, level));
+		else if (level && !msg_from_msi(row->msi.addr, row->msi.data, true, &msg))
+			result = add_results(result, irqchip_deliver(chip, &msg, -1));
+	}
+	env_read_unlock();
+	return result;
+}
+
+static int pulse(struct irqchip *chip, u32 gsi, u32 source)
+{
+	int result = irqchip_set_gsi(chip, gsi, source, true);
+
+	irqchip_set_gsi(chip, gsi, source, false);
+	return result;
+}
+
+int irqchip_pulse_gsi(struct irqchip *chip, u32 gsi)
+{
+	return pulse(chip, gsi, IRQ_SOURCE_PULSE);
+}
+
+/* --- acknowledgements --- */
+
+static bool gsi_leads_to(struct irqchip *chip, u32 gsi, u32 which, u32 pin)
+{
+	const struct irq_route *row;
+	bool found = false;
+	u32 n;
+
+	env_read_lock();
+	row = route_lookup(smp_load_acquire(&chip->routing), gsi, &n);
+	for (; n && !found; n--, row++)
+		found = row->type == IRQ_ROUTE_PIN && row->chip == which && row->pin == pin;
+	env_read_unlock();
+	return found;
+}
+
+/*
+ * An interrupt of @pin has ended. Depth is bounded (invariant I3): raising a line from here
+ * delivers a message at most, and a delivered message acknowledges nothing. The exception, an
+ * auto-EOI, needs the vCPU's own INTA cycle.
+ */
+static void pin_acked(struct irqchip *chip, u32 which, u32 pin)
+{
+	chip->host->ack(chip->ctx, which, pin);
+	if (chip->pit && gsi_leads_to(chip, PIT_GSI, which, pin) && vpit_irq_acked(chip->pit))
+		vpit_pulsed(chip->pit, pulse(chip, PIT_GSI, IRQ_SOURCE_PIT));
+}
+
+static void rescan_pin(struct irqchip *chip, u32 pin)
+{
+	struct irq_msg msg;
+	int r = vioapic_rescan_pin(chip->ioapic, pin, &msg);
+
+	if (r > 0)
+		deliver_from_pin(chip, pin, &msg);
+	else if (r == -EAGAIN && chip->host->ioapic_timer)
+		chip->host->ioapic_timer(chip->ctx, chip_now(chip) + VIOAPIC_STORM_DELAY_NS);
+	else if (r == -EAGAIN)
+		irqchip_ioapic_timer_fired(chip);
+}
+
+static void carry_out_ioapic(struct irqchip *chip, const struct vioapic_effect *fx)
+{
+	u32 pins;
+
+	/* Acknowledge first: what a resampler lets fall must not be sent again. */
+	for (pins = fx->acked; pins; pins &= pins - 1)
+		pin_acked(chip, KVM_IRQCHIP_IOAPIC, __ffs(pins));
+	for (pins = fx->rescan; pins; pins &= pins - 1)
+		rescan_pin(chip, __ffs(pins));
+	if (fx->routes_changed && chip->host->eoi_map_changed)
+		chip->host->eoi_map_changed(chip->ctx);
+}
+
+void irqchip_ioapic_timer_fired(struct irqchip *chip)
+{
+	u32 pins;
+
+	if (!chip->ioapic)
+		return;
+	for (pins = vioapic_resume(chip->ioapic); pins; pins &= pins - 1)
+		rescan_pin(chip, __ffs(pins));
+}
+
+static void carry_out_eoi(struct irqchip *chip, u32 vcpu, const struct vlapic_effect *lapic_fx)
+{
+	struct vioapic_effect fx = { 0 };
+	u8 vector = lapic_fx->eoi_vector;
+
+	if (!lapic_fx->eoi_level) {
+		/* No broadcast on the bus, but the PIT and resamplers want to know. */
+		if (chip->ioapic)
+			fx.acked = vioapic_eoi_edge(chip->ioapic, vector);
+	} else if (!lapic_fx->eoi_silent) {
+		if (chip->ioapic)
+			vioapic_eoi(chip->ioapic, vector, &fx.acked);
+		else if (chip->host->eoi_exit)
+			chip->host->eoi_exit(chip->ctx, vcpu, vector);
+		fx.rescan = fx.acked;
+	}
+	carry_out_ioapic(chip, &fx);
+}
+
+/* --- LAPIC effects and timers --- */
+
+/*
+ * Two contexts (the vCPU and its timer's callback) may arm the host's timer in the opposite order
+ * of their changes to the deadline. Whoever arms last reads the deadline again afterwards, and so
+ * finds the other's change. The host's operation orders its own calls.
+ */
+static void arm_lapic_timer(struct irqchip *chip, struct vlapic *apic)
+{
+	u64 deadline;
+
+	do {
+		deadline = vlapic_timer_host_deadline(apic);
+		chip->host->lapic_timer(chip->ctx, apic->index, deadline);
+		smp_mb(); /* the arming before the re-reading: pairs with itself on the other side */
+	} while (vlapic_timer_host_deadline(apic) != deadline);
+}
+
+void irqchip_lapic_timer_fired(struct irqchip *chip, u32 vcpu)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+
+	if (!apic)
+		return;
+	notify(chip, apic, vlapic_timer_poll(apic, chip_now(chip)));
+	if (vlapic_timer_host_deadline(apic))
+		arm_lapic_timer(chip, apic);
+}
+
+static void arm_pit_timer(struct irqchip *chip)
+{
+	u64 deadline;
+
+	do {
+		deadline = vpit_deadline(chip->pit);
+		chip->host->pit_timer(chip->ctx, deadline);
+		smp_mb(); /* as in arm_lapic_timer() */
+	} while (vpit_deadline(chip->pit) != deadline);
+}
+
+void irqchip_pit_timer_fired(struct irqchip *chip)
+{
+	if (!chip->pit)
+		return;
+	if (vpit_fired(chip->pit, chip_now(chip)))
+		vpit_pulsed(chip->pit, pulse(chip, PIT_GSI, IRQ_SOURCE_PIT));
+	arm_pit_timer(chip);
+}
+
+void irqchip_raise_lvt(struct irqchip *chip, u32 vcpu, u32 lvt)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+	struct irq_msg msg;
+
+	if (!apic || !vlapic_raise_lvt(apic, lvt, &msg))
+		return;
+	(void)deliver_to(chip, apic, &msg);
+}
+
+static void carry_out_lapic(struct irqchip *chip, struct vlapic *apic,
+			    const struct vlapic_effect *fx)
+{
+	if (fx->what & VLAPIC_FX_TIMER)
+		arm_lapic_timer(chip, apic);
+	if (fx->what & VLAPIC_FX_EOI)
+		carry_out_eoi(chip, apic->index, fx);
+	if (fx->what & VLAPIC_FX_IPI)
+		(void)irqchip_deliver(chip, &fx->ipi, (int)apic->index);
+	if ((fx->what & VLAPIC_FX_SELF) && irqchip_peek(chip, apic->index) >= 0)
+		notify(chip, apic, NOTIFY_KICK);
+	/* VLAPIC_FX_MAP: destinations are matched against the LAPICs themselves; no map to rebuild.
+	 */
+}
+
+/* --- life --- */
+
+void irqchip_init(struct irqchip *chip, const struct irqchip_host *host, void *ctx)
+{
+	memset(chip, 0, sizeof(*chip));
+	chip->host = host;
+	chip->ctx = ctx;
+	chip->bus_cycle_ns = 1;
+}
+
+int irqchip_attach(struct irqchip *chip, u32 index, struct vlapic *apic)
+{
+	if (index >= IRQCHIP_MAX_VCPUS)
+		return -EINVAL;
+	if (chip->lapic[index])
+		return -EEXIST;
+	apic->index = index;
+	apic->timer.bus_cycle_ns = max(1u, min(chip->bus_cycle_ns, IRQCHIP_MAX_BUS_CYCLE_NS));
+	smp_store_release(&chip->lapic[index], apic);
+	if (index >= chip->nr_lapics)
+		smp_store_release(&chip->nr_lapics, index + 1);
+	return 0;
+}
+
+/* IOAPIC pins whose EOI must be reported though they are edge-triggered. */
+static void update_ack_pins(struct irqchip *chip)
+{
+	const struct irq_route *row;
+	u32 pins = 0, gsi, n;
+
+	if (!chip->ioapic)
+		return;
+	for (gsi = 0; gsi < IRQCHIP_MAX_GSI; gsi++) {
+		bool pit = chip->pit && gsi == PIT_GSI;
+
+		if (!pit && !(chip->watched[gsi / 32] & 1u << gsi % 32))
+			continue;
+		row = route_lookup(chip->routing, gsi, &n);
+		for (; n; n--, row++) {
+			if (row->type == IRQ_ROUTE_PIN && row->chip == KVM_IRQCHIP_IOAPIC)
+				pins |= 1u << row->pin;
+		}
+	}
+	vioapic_set_ack_pins(chip->ioapic, pins);
+}
+
+const struct irq_routing *irqchip_set_routing(struct irqchip *chip, const struct irq_routing *new)
+{
+	const struct irq_routing *old = chip->routing;
+
+	smp_store_release(&chip->routing, new);
+	update_ack_pins(chip);
+	return old;
+}
+
+void irqchip_watch_gsi(struct irqchip *chip, u32 gsi, bool on)
+{
+	if (gsi >= IRQCHIP_MAX_GSI)
+		return;
+	if (on)
+		chip->watched[gsi / 32] |= 1u << gsi % 32;
+	else
+		chip->watched[gsi / 32] &= ~(1u << gsi % 32);
+	update_ack_pins(chip);
+}
+
+/* --- the vCPU's side --- */
+
+static void look_at_timer(struct irqchip *chip, struct vlapic *apic)
+{
+	u64 now = chip_now(chip);
+
+	vlapic_timer_look(apic, now, chip->host->guest_tsc(chip->ctx, apic->index));
+	notify(chip, apic, vlapic_timer_poll(apic, now));
+	arm_lapic_timer(chip, apic);
+}
+
+int irqchip_peek(struct irqchip *chip, u32 vcpu)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+
+	if (!apic)
+		return -1;
+	if (READ_ONCE(apic->look) & VLAPIC_LOOK_TIMER)
+		look_at_timer(chip, apic);
+	return extint_pending(chip, apic) ? IRQCHIP_EXTINT : vlapic_peek(apic);
+}
+
+int irqchip_ack(struct irqchip *chip, u32 vcpu)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+	struct vpic_effect fx = { 0 };
+	int vector;
+
+	if (!apic)
+		return -1;
+	if (!extint_pending(chip, apic))
+		return vlapic_ack(apic);
+	vlapic_take_extint(apic);
+	vector = vpic_ack(chip->pic, &fx);
+	env_count(&apic->delivered[IRQ_PATH_PIC]);
+	carry_out_pic(chip, &fx);
+	return vector;
+}
+
+void irqchip_lapic_read(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, void *data)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+	struct vlapic_effect fx = { 0 };
+
+	if (!apic) {
+		memset(data, 0, len);
+		return;
+	}
+	vlapic_mmio_read(apic, offset, len, data, chip_now(chip), &fx);
+	carry_out_lapic(chip, apic, &fx);
+}
+
+void irqchip_lapic_write(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, const void *data)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+	struct vlapic_effect fx = { 0 };
+
+	if (!apic)
+		return;
+	vlapic_mmio_write(apic, offset, len, data, chip_now(chip), &fx);
+	carry_out_lapic(chip, apic, &fx);
+}
+
+static void write_tsc_deadline(struct irqchip *chip, struct vlapic *apic, u64 value,
+			       bool host_initiated, struct vlapic_effect *fx)
+{
+	u64 now = chip_now(chip);
+
+	if (host_initiated) {
+		vlapic_timer_restore_tsc(apic, value);
+		notify(chip, apic, NOTIFY_KICK); /* it takes effect when the vCPU looks */
+	} else {
+		notify(chip, apic, vlapic_timer_poll(apic, now));
+		vlapic_timer_write_tsc(apic, value, now,
+				       chip->host->guest_tsc(chip->ctx, apic->index));
+		notify(chip, apic, vlapic_timer_poll(apic, now)); /* perhaps it lies in the past */
+	}
+	fx->what |= VLAPIC_FX_TIMER;
+}
+
+int irqchip_msr_read(struct irqchip *chip, u32 vcpu, u32 msr, u64 *value)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+	struct vlapic_effect fx = { 0 };
+	int r = 0;
+
+	if (!apic)
+		return 1;
+	if (msr == MSR_LAPIC_BASE)
+		*value = apic->base_msr;
+	else if (msr == MSR_LAPIC_TSC_DEADLINE)
+		*value = vlapic_timer_tsc_deadline(apic);
+	else if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
+		r = vlapic_msr_read(apic, msr, value, chip_now(chip), &fx);
+	else
+		r = 1;
+	carry_out_lapic(chip, apic, &fx);
+	return r;
+}
+
+int irqchip_msr_write(struct irqchip *chip, u32 vcpu, u32 msr, u64 value, bool host_initiated)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+	struct vlapic_effect fx = { 0 };
+	int r = 0;
+
+	if (!apic)
+		return 1;
+	if (msr == MSR_LAPIC_BASE)
+		r = vlapic_set_base(apic, value, host_initiated, &fx);
+	else if (msr == MSR_LAPIC_TSC_DEADLINE)
+		write_tsc_deadline(chip, apic, value, host_initiated, &fx);
+	else if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
+		r = vlapic_msr_write(apic, msr, value, chip_now(chip), &fx);
+	else
+		r = 1;
+	carry_out_lapic(chip, apic, &fx);
+	return r;
+}
+
+void irqchip_tsc_moved(struct irqchip *chip, u32 vcpu)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+
+	if (!apic)
+		return;
+	vlapic_timer_tsc_moved(apic);
+	if (!(READ_ONCE(apic->look) & VLAPIC_LOOK_TIMER))
+		return;
+	arm_lapic_timer(chip, apic);
+	notify(chip, apic, NOTIFY_KICK);
+}
+
+u64 irqchip_get_cr8(struct irqchip *chip, u32 vcpu)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+
+	return apic ? (vlapic_reg(apic, LAPIC_TPR) & LAPIC_PRIO_CLASS) >> 4 : 0;
+}
+
+void irqchip_set_cr8(struct irqchip *chip, u32 vcpu, u64 cr8)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+	struct vlapic_effect fx = { 0 };
+
+	if (!apic)
+		return;
+	vlapic_write(apic, LAPIC_TPR, (u32)(cr8 & 0xf) << 4, 0, &fx);
+	carry_out_lapic(chip, apic, &fx);
+}
+
+/* --- devices behind ports and addresses --- */
+
+static bool owns_port(struct irqchip *chip, u16 port)
+{
+	return (chip->pic && vpic_owns_port(port)) ||
+	       (chip->pit && vpit_owns_port(chip->pit, port));
+}
+
+static u8 read_port(struct irqchip *chip, u16 port)
+{
+	struct vpic_effect fx = { 0 };
+	u8 value;
+
+	if (!owns_port(chip, port))
+		return 0xff; /* the tail of a wide access hangs in the air */
+	if (!vpic_owns_port(port))
+		return vpit_pio_read(chip->pit, port, chip_now(chip));
+	value = vpic_pio_read(chip->pic, port, &fx);
+	carry_out_pic(chip, &fx);
+	return value;
+}
+
+static void write_port(struct irqchip *chip, u16 port, u8 value)
+{
+	struct vpic_effect fx = { 0 };
+
+	if (!owns_port(chip, port))
+		return;
+	if (vpic_owns_port(port)) {
+		vpic_pio_write(chip->pic, port, value, &fx);
+		carry_out_pic(chip, &fx);
+	} else if (vpit_pio_write(chip->pit, port, value, chip_now(chip))) {
+		arm_pit_timer(chip);
+	}
+}
+
+bool irqchip_pio_read(struct irqchip *chip, u16 port, u32 len, void *data)
+{
+	u8 *bytes = data;
+	u32 i;
+
+	if (!owns_port(chip, port))
+		return false;
+	for (i = 0; i < len; i++)
+		bytes[i] = read_port(chip, (u16)(port + i));
+	return true;
+}
+
+bool irqchip_pio_write(struct irqchip *chip, u16 port, u32 len, const void *data)
+{
+	const u8 *bytes = data;
+	u32 i;
+
+	if (!owns_port(chip, port))
+		return false;
+	for (i = 0; i < len; i++)
+		write_port(chip, (u16)(port + i), bytes[i]);
+	return true;
+}
+
+static bool in_ioapic(struct irqchip *chip, u64 gpa)
+{
+	return chip->ioapic && gpa - READ_ONCE(chip->ioapic->base) < IOAPIC_WINDOW_SIZE;
+}
+
+bool irqchip_mmio_read(struct irqchip *chip, u64 gpa, u32 len, void *data)
+{
+	if (!in_ioapic(chip, gpa))
+		return false;
+	vioapic_mmio_read(chip->ioapic, (u32)(gpa - chip->ioapic->base), len, data);
+	return true;
+}
+
+bool irqchip_mmio_write(struct irqchip *chip, u64 gpa, u32 len, const void *data)
+{
+	struct vioapic_effect fx = { 0 };
+
+	if (!in_ioapic(chip, gpa))
+		return false;
+	vioapic_mmio_write(chip->ioapic, (u32)(gpa - chip->ioapic->base), len, data, &fx);
+	carry_out_ioapic(chip, &fx);
+	return true;
+}
+
+/* --- save and restore --- */
+
+int irqchip_get_state(struct irqchip *chip, struct kvm_irqchip *image)
+{
+	memset(&image->chip, 0, sizeof(image->chip));
+	image->pad = 0;
+	switch (image->chip_id) {
+	case KVM_IRQCHIP_PIC_MASTER:
+	case KVM_IRQCHIP_PIC_SLAVE:
+		if (!chip->pic)
+			return -ENXIO;
+		vpic_get_state(chip->pic, image->chip_id, &image->chip.pic);
+		return 0;
+	case KVM_IRQCHIP_IOAPIC:
+		if (!chip->ioapic)
+			return -ENXIO;
+		vioapic_get_state(chip->ioapic, &image->chip.ioapic);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+int irqchip_set_state(struct irqchip *chip, const struct kvm_irqchip *image)
+{
+	struct vioapic_effect ioapic_fx = { 0 };
+	struct vpic_effect pic_fx = { 0 };
+	int r;
+
+	switch (image->chip_id) {
+	case KVM_IRQCHIP_PIC_MASTER:
+	case KVM_IRQCHIP_PIC_SLAVE:
+		if (!chip->pic)
+			return -ENXIO;
+		r = vpic_set_state(chip->pic, image->chip_id, &image->chip.pic, &pic_fx);
+		carry_out_pic(chip, &pic_fx);
+		return r;
+	case KVM_IRQCHIP_IOAPIC:
+		if (!chip->ioapic)
+			return -ENXIO;
+		vioapic_set_state(chip->ioapic, &image->chip.ioapic, &ioapic_fx);
+		carry_out_ioapic(chip, &ioapic_fx);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+int irqchip_get_pit(struct irqchip *chip, struct kvm_pit_state2 *image)
+{
+	if (!chip->pit)
+		return -ENXIO;
+	memset(image, 0, sizeof(*image));
+	vpit_get_state(chip->pit, image);
+	return 0;
+}
+
+int irqchip_set_pit(struct irqchip *chip, const struct kvm_pit_state2 *image)
+{
+	int r;
+
+	if (!chip->pit)
+		return -ENXIO;
+	r = vpit_set_state(chip->pit, image, chip_now(chip));
+	arm_pit_timer(chip);
+	return r;
+}
+
+int irqchip_get_lapic(struct irqchip *chip, u32 vcpu, struct kvm_lapic_state *image)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+	u64 now = chip_now(chip);
+
+	if (!apic)
+		return -ENXIO;
+	/* An expiry goes into IRR before IRR goes into the image. */
+	notify(chip, apic, vlapic_timer_poll(apic, now));
+	vlapic_get_state(apic, chip->x2apic_format, now, image);
+	return 0;
+}
+
+int irqchip_set_lapic(struct irqchip *chip, u32 vcpu, const struct kvm_lapic_state *image)
+{
+	struct vlapic *apic = lapic_at(chip, vcpu);
+	u64 now = chip_now(chip);
+	int r;
+
+	if (!apic)
+		return -ENXIO;
+	r = vlapic_set_state(apic, chip->x2apic_format, now, image);
+	if (r)
+		return r;
+	notify(chip, apic, vlapic_timer_poll(apic, now));
+	arm_lapic_timer(chip, apic);
+	notify(chip, apic, NOTIFY_KICK); /* interrupts, and a TSC deadline that waits for a look */
+	return 0;
+}

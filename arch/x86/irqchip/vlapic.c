@@ -1,0 +1,640 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One local APIC: accepting interrupts, priorities, and everything that a register write does.
+ *
+ * Knows neither the other LAPICs nor the IOAPIC: an IPI or an EOI broadcast is an effect that the
+ * caller carries out. The timer's arithmetic is in vlapic_timer.c, save and restore in
+ * vlapic_state.c. Left out: SMI and remote read (no SMM; reserved since the Pentium 4),
+ * delivery-status bits (delivery is instant, so they always read idle), arbitration and remote-read
+ * registers (read as 0).
+ */
+#include <irqchip/msg.h>
+#include <irqchip/vlapic.h>
+
+#define LAPIC_ROW(name, offset, access, writable, ignored) \
+	[(offset) >> 4] = { (writable), (ignored), (access) },
+const struct lapic_reg lapic_reg_table[LAPIC_NR_REGS] = { LAPIC_REGISTERS(LAPIC_ROW) };
+#undef LAPIC_ROW
+
+static const u16 lvt_offsets[] = {
+	LAPIC_LVT_CMCI,  LAPIC_LVT_TIMER, LAPIC_LVT_THERMAL, LAPIC_LVT_PERF,
+	LAPIC_LVT_LINT0, LAPIC_LVT_LINT1, LAPIC_LVT_ERROR,
+};
+
+/* The lowest vector that an APIC may deliver: SDM "Valid Interrupt Vectors". */
+#define FIRST_VECTOR 16
+
+/* --- 256-bit vector banks (ISR, TMR, IRR): eight words, 16 bytes apart --- */
+
+static u32 bank_offset(u32 bank, u8 vector)
+{
+	return bank + (vector / 32) * 0x10;
+}
+
+static u32 *bank_word(struct vlapic *apic, u32 bank, u8 vector)
+{
+	return &apic->regs[bank_offset(bank, vector) / 4];
+}
+
+static u32 vector_bit(u8 vector)
+{
+	return 1u << (vector % 32);
+}
+
+static bool bank_test(const struct vlapic *apic, u32 bank, u8 vector)
+{
+	return vlapic_reg(apic, bank_offset(bank, vector)) & vector_bit(vector);
+}
+
+static int bank_highest(const struct vlapic *apic, u32 bank)
+{
+	int word;
+
+	for (word = 7; word >= 0; word--) {
+		u32 bits = vlapic_reg(apic, bank + word * 0x10);
+
+		if (bits)
+			return word * 32 + (int)__fls(bits);
+	}
+	return -1;
+}
+
+/* --- priorities --- */
+
+/*
+ * The hint in ->look spares the scan of eight words on most entries. Whoever sets an IRR bit sets
+ * the hint after it; here the hint is cleared before a second scan. Both sides are full barriers
+ * (the atomic operations), so at least one sees the other's store and no interrupt is slept over.
+ */
+int vlapic_highest_irr(struct vlapic *apic)
+{
+	int vector;
+
+	if (!(READ_ONCE(apic->look) & VLAPIC_LOOK_IRR))
+		return -1;
+	vector = bank_highest(apic, LAPIC_IRR);
+	if (vector >= 0)
+		return vector;
+
+	env_and_u32(&apic->look, ~(u32)VLAPIC_LOOK_IRR);
+	vector = bank_highest(apic, LAPIC_IRR);
+	if (vector >= 0)
+		env_or_u32(&apic->look, VLAPIC_LOOK_IRR);
+	return vector;
+}
+
+u8 vlapic_update_ppr(struct vlapic *apic)
+{
+	u32 tpr = vlapic_reg(apic, LAPIC_TPR) & 0xff;
+	u32 isr = apic->isr_top < 0 ? 0 : (u32)apic->isr_top & LAPIC_PRIO_CLASS;
+	u32 ppr = (tpr & LAPIC_PRIO_CLASS) >= isr ? tpr : isr;
+
+	vlapic_set_reg(apic, LAPIC_PPR, ppr);
+	return (u8)ppr;
+}
+
+int vlapic_peek(struct vlapic *apic)
+{
+	int vector = vlapic_highest_irr(apic);
+
+	if (vector < 0 || !vlapic_hw_enabled(apic))
+		return -1;
+	if (((u32)vector & LAPIC_PRIO_CLASS) <= (vlapic_update_ppr(apic) & LAPIC_PRIO_CLASS))
+		return -1;
+	return vector;
+}
+
+int vlapic_ack(struct vlapic *apic)
+{
+	int vector = vlapic_peek(apic);
+
+	if (vector < 0)
+		return -1;
+	env_and_u32(bank_word(apic, LAPIC_IRR, (u8)vector), ~vector_bit((u8)vector));
+	*bank_word(apic, LAPIC_ISR, (u8)vector) |= vector_bit((u8)vector);
+	/* Its class is above PPR, and so above everything in service. */
+	apic->isr_top = vector;
+	vlapic_update_ppr(apic);
+	return vector;
+}
+
+void vlapic_resync(struct vlapic *apic)
+{
+	apic->isr_top = bank_highest(apic, LAPIC_ISR);
+	vlapic_update_ppr(apic);
+	env_or_u32(&apic->look, VLAPIC_LOOK_IRR);
+}
+
+static void end_of_interrupt(struct vlapic *apic, struct vlapic_effect *fx)
+{
+	int top = apic->isr_top;
+	u8 vector = (u8)top;
+
+	if (top < 0) /* an EOI without an interrupt in service does nothing */
+		return;
+	*bank_word(apic, LAPIC_ISR, vector) &= ~vector_bit(vector);
+	apic->isr_top = bank_highest(apic, LAPIC_ISR);
+	vlapic_update_ppr(apic);
+
+	fx->what |= VLAPIC_FX_EOI | VLAPIC_FX_SELF;
+	fx->eoi_vector = vector;
+	fx->eoi_level = bank_test(apic, LAPIC_TMR, vector);
+	fx->eoi_silent = vlapic_reg(apic, LAPIC_SVR) & LAPIC_SVR_NO_BROADCAST;
+}
+
+/* --- interrupts and events in --- */
+
+static int accept_vector(struct vlapic *apic, const struct irq_msg *msg, enum irq_notify *how)
+{
+	u32 *tmr = bank_word(apic, LAPIC_TMR, msg->vector);
+	u32 bit = vector_bit(msg->vector);
+
+	/* TMR first: who finds the vector in IRR must find the trigger mode that belongs to it. */
+	if (msg->level && !(READ_ONCE(*tmr) & bit))
+		env_or_u32(tmr, bit);
+	else if (!msg->level && (READ_ONCE(*tmr) & bit))
+		env_and_u32(tmr, ~bit);
+
+	if (env_or_u32(bank_word(apic, LAPIC_IRR, msg->vector), bit) & bit) {
+		env_count(&apic->coalesced);
+		return 0;
+	}
+	if (!(READ_ONCE(apic->look) & VLAPIC_LOOK_IRR))
+		env_or_u32(&apic->look, VLAPIC_LOOK_IRR);
+	env_count(&apic->delivered[msg->path]);
+	*how = NOTIFY_KICK;
+	return 1;
+}
+
+enum irq_notify vlapic_error(struct vlapic *apic, u32 bits)
+{
+	enum irq_notify how = NOTIFY_NONE;
+	struct irq_msg msg;
+
+	env_or_u32(&apic->regs[LAPIC_ESR_LATCH / 4], bits);
+	if (!vlapic_sw_enabled(apic) || !vlapic_lvt_message(apic, LAPIC_LVT_ERROR, &msg))
+		return NOTIFY_NONE;
+	if (msg.vector >= FIRST_VECTOR)
+		(void)accept_vector(apic, &msg, &how);
+	else
+		env_or_u32(&apic->regs[LAPIC_ESR_LATCH / 4], LAPIC_ESR_RECEIVE_ILLEGAL);
+	return how;
+}
+
+static int accept_fixed(struct vlapic *apic, const struct irq_msg *msg, enum irq_notify *how)
+{
+	if (!vlapic_sw_enabled(apic))
+		return -1;
+	if (msg->vector < FIRST_VECTOR) {
+		*how = vlapic_error(apic, LAPIC_ESR_RECEIVE_ILLEGAL);
+		return -1;
+	}
+	return accept_vector(apic, msg, how);
+}
+
+int vlapic_accept(struct vlapic *apic, const struct irq_msg *msg, enum irq_notify *how)
+{
+	*how = NOTIFY_NONE;
+	switch (msg->delivery) {
+	case IRQ_DM_FIXED:
+	case IRQ_DM_LOWEST:
+		return msg->assert ? accept_fixed(apic, msg, how) : -1;
+	case IRQ_DM_INIT:
+		/* The de-assertion only synchronized arbitration IDs, which no longer exist. */
+		if (!msg->assert)
+			return -1;
+		/* INIT outlives everything that was latched before it, a SIPI above all. */
+		env_xchg_u32(&apic->pending, VLAPIC_PENDING_INIT);
+		*how = NOTIFY_KICK;
+		return 1;
+	case IRQ_DM_STARTUP:
+		WRITE_ONCE(apic->sipi_vector, msg->vector);
+		env_or_u32(&apic->pending, VLAPIC_PENDING_SIPI);
+		*how = NOTIFY_KICK;
+		return 1;
+	default:
+		return -1;
+	}
+}
+
+bool vlapic_lvt_message(const struct vlapic *apic, u32 lvt, struct irq_msg *msg)
+{
+	u32 value = vlapic_reg(apic, lvt);
+
+	if (value & LAPIC_LVT_MASKED)
+		return false;
+	*msg = (struct irq_msg){
+		.vector = FIELD_GET(LAPIC_LVT_VECTOR, value),
+		/* The timer and error entries have no such field: always fixed. */
+		.delivery =
+			FIELD_GET(LAPIC_LVT_DELIVERY, value & lapic_reg_table[lvt >> 4].writable),
+		.assert = true,
+		.path = lvt == LAPIC_LVT_TIMER ? IRQ_PATH_TIMER : IRQ_PATH_LVT,
+	};
+	return true;
+}
+
+bool vlapic_raise_lvt(struct vlapic *apic, u32 lvt, struct irq_msg *msg)
+{
+	if (!vlapic_lvt_message(apic, lvt, msg))
+		return false;
+	if (lvt == LAPIC_LVT_PERF) /* SDM "Local Vector Table", mask */
+		env_or_u32(&apic->regs[LAPIC_LVT_PERF / 4], LAPIC_LVT_MASKED);
+	return true;
+}
+
+enum irq_notify vlapic_timer_poll(struct vlapic *apic, u64 now_ns)
+{
+	enum irq_notify how = NOTIFY_NONE;
+	struct irq_msg msg;
+
+	if (vlapic_timer_settle(apic, now_ns) && vlapic_lvt_message(apic, LAPIC_LVT_TIMER, &msg))
+		(void)accept_fixed(apic, &msg, &how);
+	return how;
+}
+
+bool vlapic_take_init(struct vlapic *apic)
+{
+	return env_and_u32(&apic->pending, ~(u32)VLAPIC_PENDING_INIT) & VLAPIC_PENDING_INIT;
+}
+
+bool vlapic_take_sipi(struct vlapic *apic, u8 *vector)
+{
+	if (!(env_and_u32(&apic->pending, ~(u32)VLAPIC_PENDING_SIPI) & VLAPIC_PENDING_SIPI))
+		return false;
+	*vector = READ_ONCE(apic->sipi_vector);
+	return true;
+}
+
+bool vlapic_has_events(const struct vlapic *apic)
+{
+	return READ_ONCE(apic->pending);
+}
+
+bool vlapic_accepts_extint(const struct vlapic *apic)
+{
+	u32 lint0;
+
+	if (!vlapic_hw_enabled(apic))
+		return true;
+	lint0 = vlapic_reg(apic, LAPIC_LVT_LINT0);
+	return !(lint0 & LAPIC_LVT_MASKED) && FIELD_GET(LAPIC_LVT_DELIVERY, lint0) == IRQ_DM_EXTINT;
+}
+
+void vlapic_accept_extint(struct vlapic *apic)
+{
+	env_or_u32(&apic->look, VLAPIC_LOOK_EXTINT);
+}
+
+bool vlapic_extint_requested(const struct vlapic *apic)
+{
+	return READ_ONCE(apic->look) & VLAPIC_LOOK_EXTINT;
+}
+
+void vlapic_take_extint(struct vlapic *apic)
+{
+	if (vlapic_extint_requested(apic))
+		env_and_u32(&apic->look, ~(u32)VLAPIC_LOOK_EXTINT);
+}
+
+/* --- register access --- */
+
+static void notify_self(struct vlapic_effect *fx, enum irq_notify how)
+{
+	if (how != NOTIFY_NONE)
+		fx->what |= VLAPIC_FX_SELF;
+}
+
+/* What expired before this access comes before this access. */
+static void settle_timer(struct vlapic *apic, u64 now_ns, struct vlapic_effect *fx)
+{
+	notify_self(fx, vlapic_timer_poll(apic, now_ns));
+	fx->what |= VLAPIC_FX_TIMER;
+}
+
+/* The table's row, as far as this LAPIC has the register and its optional bits. */
+static struct lapic_reg reg_attributes(const struct vlapic *apic, u32 offset)
+{
+	struct lapic_reg reg = { 0 };
+
+	if (offset >> 4 >= LAPIC_NR_REGS || (offset == LAPIC_LVT_CMCI && !apic->has_cmci))
+		return reg;
+	reg = lapic_reg_table[offset >> 4];
+	if (offset == LAPIC_SVR && !apic->has_directed_eoi)
+		reg.writable &= ~LAPIC_SVR_NO_BROADCAST;
+	return reg;
+}
+
+static u32 read_register(struct vlapic *apic, u32 offset, u64 now_ns, struct vlapic_effect *fx)
+{
+	switch (offset) {
+	case LAPIC_APR:
+	case LAPIC_RRD:
+	case LAPIC_EOI:
+		return 0;
+	case LAPIC_PPR:
+		return vlapic_update_ppr(apic);
+	case LAPIC_TMCCT:
+		settle_timer(apic, now_ns, fx);
+		return vlapic_timer_count(apic, now_ns);
+	default:
+		return vlapic_reg(apic, offset);
+	}
+}
+
+static void write_icr(struct vlapic *apic, u32 value, struct vlapic_effect *fx)
+{
+	/* QUIRK(icr_readback): reserved bits read back as written, as with KVM; delivery is
+	 * instant. */
+	vlapic_set_reg(apic, LAPIC_ICR_LO, value & ~LAPIC_ICR_BUSY);
+	msg_from_icr(value, vlapic_reg(apic, LAPIC_ICR_HI), vlapic_x2apic(apic), &fx->ipi);
+
+	if (fx->ipi.vector < FIRST_VECTOR &&
+	    (fx->ipi.delivery == IRQ_DM_FIXED || fx->ipi.delivery == IRQ_DM_LOWEST))
+		notify_self(fx, vlapic_error(apic, LAPIC_ESR_SEND_ILLEGAL));
+	else
+		fx->what |= VLAPIC_FX_IPI;
+}
+
+static void write_self_ipi(struct vlapic *apic, u8 vector, struct vlapic_effect *fx)
+{
+	if (vector < FIRST_VECTOR) {
+		notify_self(fx, vlapic_error(apic, LAPIC_ESR_SEND_ILLEGAL));
+		return;
+	}
+	fx->ipi = (struct irq_msg){
+		.vector = vector,
+		.shorthand = IRQ_SH_SELF,
+		.assert = true,
+		.path = IRQ_PATH_IPI,
+	};
+	fx->what |= VLAPIC_FX_IPI;
+}
+
+static void write_lvt(struct vlapic *apic, u32 offset, u32 value, u64 now_ns,
+		      struct vlapic_effect *fx)
+{
+	/* SDM "Local APIC State After It Has Been Software Disabled": masks are set and stay set. */
+	if (!(vlapic_reg(apic, LAPIC_SVR) & LAPIC_SVR_ENABLE))
+		value |= LAPIC_LVT_MASKED;
+	if (offset == LAPIC_LVT_TIMER) {
+		settle_timer(apic, now_ns, fx);
+		vlapic_timer_write_lvt(apic, value);
+	} else {
+		vlapic_set_reg(apic, offset, value);
+	}
+	if (offset == LAPIC_LVT_LINT0)
+		fx->what |= VLAPIC_FX_SELF; /* the PIC may have been waiting */
+}
+
+static void write_svr(struct vlapic *apic, u32 value, u64 now_ns, struct vlapic_effect *fx)
+{
+	u32 old = vlapic_reg(apic, LAPIC_SVR);
+	size_t i;
+
+	settle_timer(apic, now_ns, fx);
+	vlapic_set_reg(apic, LAPIC_SVR, value);
+	if (!((old ^ value) & LAPIC_SVR_ENABLE))
+		return;
+	fx->what |= VLAPIC_FX_MAP | VLAPIC_FX_SELF;
+	if (value & LAPIC_SVR_ENABLE)
+		return;
+	for (i = 0; i < ARRAY_SIZE(lvt_offsets); i++)
+		write_lvt(apic, lvt_offsets[i], vlapic_reg(apic, lvt_offsets[i]), now_ns, fx);
+}
+
+static void write_esr(struct vlapic *apic)
+{
+	u32 errors = env_xchg_u32(&apic->regs[LAPIC_ESR_LATCH / 4], 0);
+
+	vlapic_set_reg(apic, LAPIC_ESR, errors & LAPIC_ESR_ALL);
+}
+
+void vlapic_write(struct vlapic *apic, u32 offset, u32 value, u64 now_ns, struct vlapic_effect *fx)
+{
+	u32 masked = value & reg_attributes(apic, offset).writable;
+
+	switch (offset) {
+	case LAPIC_TPR:
+		vlapic_set_reg(apic, LAPIC_TPR, masked);
+		vlapic_update_ppr(apic);
+		fx->what |= VLAPIC_FX_SELF;
+		break;
+	case LAPIC_EOI:
+		end_of_interrupt(apic, fx);
+		break;
+	case LAPIC_LDR:
+		apic->xapic_ldr = masked;
+		vlapic_set_reg(apic, LAPIC_LDR, masked);
+		fx->what |= VLAPIC_FX_MAP;
+		break;
+	case LAPIC_DFR:
+		vlapic_set_reg(apic, LAPIC_DFR, masked | ~LAPIC_DFR_MODEL);
+		fx->what |= VLAPIC_FX_MAP;
+		break;
+	case LAPIC_SVR:
+		write_svr(apic, masked, now_ns, fx);
+		break;
+	case LAPIC_ESR:
+		write_esr(apic);
+		break;
+	case LAPIC_ICR_LO:
+		write_icr(apic, value, fx);
+		break;
+	case LAPIC_ICR_HI:
+		vlapic_set_reg(apic, LAPIC_ICR_HI, vlapic_x2apic(apic) ? value : masked);
+		break;
+	case LAPIC_SELF_IPI:
+		write_self_ipi(apic, (u8)masked, fx);
+		break;
+	case LAPIC_LVT_CMCI:
+	case LAPIC_LVT_TIMER:
+	case LAPIC_LVT_THERMAL:
+	case LAPIC_LVT_PERF:
+	case LAPIC_LVT_LINT0:
+	case LAPIC_LVT_LINT1:
+	case LAPIC_LVT_ERROR:
+		write_lvt(apic, offset, masked, now_ns, fx);
+		break;
+	case LAPIC_TMICT:
+		settle_timer(apic, now_ns, fx);
+		vlapic_timer_write_initial(apic, masked, now_ns);
+		break;
+	case LAPIC_TDCR:
+		settle_timer(apic, now_ns, fx);
+		vlapic_timer_write_divide(apic, masked, now_ns);
+		break;
+	default: /* read-only, or no register */
+		break;
+	}
+}
+
+/* --- the xAPIC page --- */
+
+void vlapic_mmio_read(struct vlapic *apic, u32 offset, u32 len, void *data, u64 now_ns,
+		      struct vlapic_effect *fx)
+{
+	u32 slot = offset & ~0xfu, byte = offset & 0xf;
+	u32 value;
+
+	memset(data, 0, len);
+	if (!(reg_attributes(apic, slot).access & LAPIC_XR)) {
+		notify_self(fx, vlapic_error(apic, LAPIC_ESR_ILLEGAL_REG));
+		return;
+	}
+	if (byte + len > sizeof(value))
+		return;
+	value = read_register(apic, slot, now_ns, fx);
+	memcpy(data, (u8 *)&value + byte, len);
+}
+
+void vlapic_mmio_write(struct vlapic *apic, u32 offset, u32 len, const void *data, u64 now_ns,
+		       struct vlapic_effect *fx)
+{
+	u8 access = reg_attributes(apic, offset & ~0xfu).access;
+	u32 value;
+
+	if (!(access & LAPIC_XR)) {
+		notify_self(fx, vlapic_error(apic, LAPIC_ESR_ILLEGAL_REG));
+		return;
+	}
+	if (!(access & LAPIC_XW) || (offset & 0xf) || len != sizeof(value))
+		return;
+	memcpy(&value, data, sizeof(value));
+	vlapic_write(apic, offset, value, now_ns, fx);
+}
+
+/* --- x2APIC MSRs: SDM "x2APIC Register Address Space" --- */
+
+int vlapic_msr_read(struct vlapic *apic, u32 msr, u64 *value, u64 now_ns, struct vlapic_effect *fx)
+{
+	u32 offset = (msr - MSR_X2APIC_FIRST) << 4;
+
+	if (!vlapic_x2apic(apic) || !(reg_attributes(apic, offset).access & LAPIC_2R))
+		return 1;
+	*value = read_register(apic, offset, now_ns, fx);
+	if (offset == LAPIC_ICR_LO)
+		*value |= (u64)vlapic_reg(apic, LAPIC_ICR_HI) << 32;
+	return 0;
+}
+
+int vlapic_msr_write(struct vlapic *apic, u32 msr, u64 value, u64 now_ns, struct vlapic_effect *fx)
+{
+	u32 offset = (msr - MSR_X2APIC_FIRST) << 4;
+	struct lapic_reg reg = reg_attributes(apic, offset);
+
+	if (!vlapic_x2apic(apic) || !(reg.access & LAPIC_2W))
+		return 1;
+	if ((u32)value & ~(reg.writable | reg.ignored))
+		return 1;
+	/* Only ICR is wider than 32 bits: its upper half is the destination. */
+	if (offset == LAPIC_ICR_LO)
+		vlapic_set_reg(apic, LAPIC_ICR_HI, (u32)(value >> 32));
+	else if (value >> 32)
+		return 1;
+	vlapic_write(apic, offset, (u32)value, now_ns, fx);
+	return 0;
+}
+
+/* --- life and modes --- */
+
+static void update_version(struct vlapic *apic)
+{
+	u32 max_lvt = ARRAY_SIZE(lvt_offsets) - 1 - !apic->has_cmci;
+
+	vlapic_set_reg(apic, LAPIC_VERSION,
+		       LAPIC_VERSION_NR | FIELD_PREP(LAPIC_VERSION_MAX_LVT, max_lvt) |
+			       (apic->has_directed_eoi ? LAPIC_VERSION_DIRECTED_EOI : 0));
+}
+
+void vlapic_set_features(struct vlapic *apic, bool directed_eoi, bool cmci)
+{
+	apic->has_directed_eoi = directed_eoi;
+	apic->has_cmci = cmci;
+	update_version(apic);
+}
+
+void vlapic_update_id(struct vlapic *apic)
+{
+	bool x2apic = vlapic_x2apic(apic);
+
+	vlapic_set_reg(apic, LAPIC_ID,
+		       x2apic ? apic->id : FIELD_PREP(LAPIC_ID_XAPIC, apic->id & 0xff));
+	vlapic_set_reg(apic, LAPIC_LDR, x2apic ? msg_x2apic_ldr(apic->id) : apic->xapic_ldr);
+}
+
+void vlapic_reset(struct vlapic *apic, bool init_event)
+{
+	bool bsp = apic->base_msr & LAPIC_BASE_BSP;
+	size_t i;
+
+	vlapic_timer_stop(apic);
+	if (!init_event) {
+		WRITE_ONCE(apic->base_msr,
+			   LAPIC_DEFAULT_BASE | LAPIC_BASE_ENABLE | (bsp ? LAPIC_BASE_BSP : 0));
+		env_xchg_u32(&apic->pending, 0);
+	}
+	for (i = 0; i < LAPIC_NR_REGS * 4; i++)
+		WRITE_ONCE(apic->regs[i], 0);
+
+	apic->xapic_ldr = 0;
+	vlapic_update_id(apic);
+	update_version(apic);
+	vlapic_set_reg(apic, LAPIC_DFR, LAPIC_DFR_FLAT);
+	vlapic_set_reg(apic, LAPIC_SVR, LAPIC_SVR_VECTOR);
+	for (i = 0; i < ARRAY_SIZE(lvt_offsets); i++)
+		vlapic_set_reg(apic, lvt_offsets[i], LAPIC_LVT_MASKED);
+	if (bsp)
+		vlapic_set_reg(apic, LAPIC_LVT_LINT0,
+			       FIELD_PREP(LAPIC_LVT_DELIVERY, IRQ_DM_EXTINT));
+	apic->arb_prio = 0;
+	vlapic_take_extint(apic);
+	vlapic_resync(apic);
+}
+
+void vlapic_init(struct vlapic *apic, u32 *regs, u32 id, bool bsp)
+{
+	memset(apic, 0, sizeof(*apic));
+	apic->regs = regs;
+	apic->id = id;
+	apic->maxphyaddr = 52;
+	apic->has_x2apic = true;
+	apic->base_msr = bsp ? LAPIC_BASE_BSP : 0;
+	apic->timer.bus_cycle_ns = 1;
+	irq_lock_init(&apic->timer.lock);
+	vlapic_reset(apic, false);
+}
+
+static bool base_transition_ok(u64 from, u64 to)
+{
+	from &= LAPIC_BASE_MODE;
+	to &= LAPIC_BASE_MODE;
+	/* x2APIC is entered from xAPIC only, and left to "disabled" only. */
+	if (from == LAPIC_BASE_MODE)
+		return to != LAPIC_BASE_ENABLE;
+	return to != LAPIC_BASE_MODE || from == LAPIC_BASE_ENABLE;
+}
+
+int vlapic_set_base(struct vlapic *apic, u64 value, bool host_initiated, struct vlapic_effect *fx)
+{
+	u64 old = apic->base_msr;
+	u64 valid = LAPIC_BASE_BSP | LAPIC_BASE_ENABLE |
+		    (LAPIC_BASE_ADDR & ((1ULL << min_t(u32, apic->maxphyaddr, 52)) - 1));
+
+	if (apic->has_x2apic)
+		valid |= LAPIC_BASE_X2APIC;
+	if ((value & ~valid) || (value & LAPIC_BASE_MODE) == LAPIC_BASE_X2APIC)
+		return 1;
+	if (!host_initiated && !base_transition_ok(old, value))
+		return 1;
+
+	WRITE_ONCE(apic->base_msr, value);
+	if (!((old ^ value) & LAPIC_BASE_MODE))
+		return 0;
+	fx->what |= VLAPIC_FX_MAP | VLAPIC_FX_SELF | VLAPIC_FX_TIMER;
+	/* A host that restores a machine may set base and registers in either order. */
+	if (!host_initiated && !(value & LAPIC_BASE_ENABLE))
+		vlapic_reset(apic, true);
+	vlapic_update_id(apic);
+	return 0;
+}
