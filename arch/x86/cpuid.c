@@ -240,7 +240,7 @@ struct builder {
 	cpuid_host_fn host;
 	struct kvm_cpuid_entry2 *out;
 	u32 max, n;
-	u32 host_basic, host_extended; /* largest leaves */
+	u32 host_basic, host_extended, host_leaf7; /* largest leaves, and subleaf of leaf 7 */
 };
 
 static bool need_met(const struct cpuid_limits *l, u8 need)
@@ -269,13 +269,24 @@ static bool need_met(const struct cpuid_limits *l, u8 need)
 	}
 }
 
-/* The host's CPUID, zeros above its limits. */
+/* Above its limits a processor repeats some other leaf: that must not be taken for this one. */
+static bool host_has(const struct builder *b, u32 leaf, u32 sub)
+{
+	if (leaf == 7)
+		return b->host_basic >= 7 && sub <= b->host_leaf7;
+	return leaf >= 0x80000000 ? leaf <= b->host_extended : leaf <= b->host_basic;
+}
+
+/* Leaves of our own, and those that head a range, stand in every list. */
+static bool always_listed(u32 leaf)
+{
+	return leaf == 0 || leaf == 1 || leaf == 0x80000000 || (leaf & 0xff000000) == 0x40000000;
+}
+
 static void host_query(const struct builder *b, u32 leaf, u32 sub, u32 regs[CPUID_REGS])
 {
-	u32 limit = leaf >= 0x80000000 ? b->host_extended : b->host_basic;
-
 	memset(regs, 0, CPUID_REGS * sizeof(regs[0]));
-	if (leaf <= limit)
+	if (host_has(b, leaf, sub))
 		b->host(leaf, sub, regs);
 }
 
@@ -342,6 +353,8 @@ static void add_rows(struct builder *b, const struct leaf_row *rows, size_t coun
 		const struct leaf_row *row = &rows[i];
 		u32 host[CPUID_REGS], regs[CPUID_REGS];
 
+		if (!host_has(b, row->leaf, row->sub) && !always_listed(row->leaf))
+			continue;
 		host_query(b, row->leaf, row->sub, host);
 		for (int r = 0; r < CPUID_REGS; r++)
 			regs[r] = (host[r] & row->pass[r]) | row->set[r];
@@ -401,7 +414,9 @@ int cpuid_supported(const struct cpuid_limits *limits, cpuid_host_fn host,
 	host(0, 0, regs);
 	b.host_basic = regs[CPUID_REG_EAX];
 	host(0x80000000, 0, regs);
-	b.host_extended = regs[CPUID_REG_EAX] >= 0x80000000 ? regs[CPUID_REG_EAX] : 0;
+	b.host_extended = max_t(u32, 0x80000000, regs[CPUID_REG_EAX]);
+	host_query(&b, 7, 0, regs);
+	b.host_leaf7 = regs[CPUID_REG_EAX];
 
 	add_rows(&b, leaves_before_4, ARRAY_SIZE(leaves_before_4));
 	add_leaf_4(&b);
