@@ -191,8 +191,8 @@ int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
 /* RIP is already behind the instruction. */
 int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in);
 int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in, bool rep);
-/* An access to @gpa that no slot backs. Decodes the instruction at RIP. */
-int io_mmio(struct vcpu *vcpu, u64 gpa);
+/* An access to memory that no slot backs. Decodes the instruction at RIP. */
+int io_mmio(struct vcpu *vcpu);
 /* KVM_EXIT_INTERNAL_ERROR, suberror EMULATION, with @len instruction bytes (0: unknown). */
 int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len);
 void io_vcpu_destroy(struct vcpu *vcpu);

@@ -8,6 +8,7 @@
 #include <linux/context_tracking.h>
 #include <linux/sched/signal.h>
 #include <linux/srcu.h>
+#include <linux/vtime.h>
 #include <arch.h>
 #include <backend.h>
 
@@ -115,6 +116,27 @@ static bool must_not_enter(struct vcpu *vcpu)
 	       need_resched() || signal_pending(current);
 }
 
+/*
+ * To RCU, lockdep and CPU-time accounting the guest is like userspace: a quiescent state with
+ * interrupts on, whose time is the guest's.
+ */
+static __always_inline void guest_context_enter(void)
+{
+	vtime_account_guest_enter();
+	trace_hardirqs_on_prepare();
+	lockdep_hardirqs_on_prepare();
+	if (!context_tracking_guest_enter())
+		rcu_note_context_switch(false);
+	lockdep_hardirqs_on(_THIS_IP_);
+}
+
+static __always_inline void guest_context_exit(void)
+{
+	lockdep_hardirqs_off(_THIS_IP_);
+	context_tracking_guest_exit();
+	trace_hardirqs_off_finish();
+}
+
 /* Interrupts off. Returns false when the entry was called off. */
 static bool enter_and_exit(struct vcpu *vcpu)
 {
@@ -125,16 +147,15 @@ static bool enter_and_exit(struct vcpu *vcpu)
 		return false;
 	}
 	fpu_before_entry(vcpu);
-	guest_timing_enter_irqoff();
-	guest_state_enter_irqoff();
+	guest_context_enter();
 	backend_enter(vcpu);
-	guest_state_exit_irqoff();
+	guest_context_exit();
 	/* ->mode last: whoever sees OUTSIDE knows that no translation is in use any more. */
 	smp_store_release(&vcpu->mode, VCPU_OUTSIDE);
 	vcpu->stats.entries++;
 	vcpu->stats.exits++;
 	backend_host_interrupt(vcpu);
-	guest_timing_exit_irqoff();
+	vtime_account_guest_exit(); /* after the handler: a tick inside it is the guest's */
 	return true;
 }
 

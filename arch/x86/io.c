@@ -7,6 +7,7 @@
  * one page; RAM pieces are done at once, device pieces may leave to userspace in between, and the
  * instruction waits in vcpu->arch.mmio for KVM_RUN to come back. Registers change only at its end.
  */
+#include <linux/mm.h>
 #include <linux/slab.h>
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
@@ -380,7 +381,7 @@ int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in, bool rep)
 	mem = in ? &m->x.acc[1] : &m->x.acc[0];
 	count = string_round(&m->x, mem->addr, size);
 	if (!count)
-		return io_mmio(vcpu, 0); /* the general way, piece by piece */
+		return io_mmio(vcpu); /* the general way, piece by piece */
 	r = translate(vcpu, mem->addr, in ? GWALK_WRITE : 0, &m->piece[0].gpa);
 	if (r)
 		return r == 1 ? 1 : io_emulation_failed(vcpu, m->x.insn.bytes, m->x.insn.len);
@@ -528,7 +529,7 @@ static int mmio_continue(struct vcpu *vcpu)
 	return 1;
 }
 
-int io_mmio(struct vcpu *vcpu, u64 gpa)
+int io_mmio(struct vcpu *vcpu)
 {
 	struct x86_mmio *m = instruction_slot(vcpu);
 	unsigned int i;

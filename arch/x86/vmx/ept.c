@@ -10,10 +10,11 @@
  * SDM: "The Extended Page Table Mechanism (EPT)".
  */
 #include <linux/mm.h>
+#include <linux/swap.h>
 #include <linux/page-flags.h>
 #include <linux/pgtable.h>
 #include <arch.h>
-#include <compat.h>
+#include <compat_x86.h>
 #include "vmx.h"
 
 #define EPT_READ   BIT_ULL(0)
@@ -280,7 +281,7 @@ static void free_spares(struct fault *f)
 
 static u64 leaf_value(const struct fault *f)
 {
-	u64 frame = page_to_phys(f->page) & ~((LEVEL_FRAMES(f->level) << PAGE_SHIFT) - 1);
+	u64 frame = PFN_PHYS(page_to_pfn(f->page)) & ~((LEVEL_FRAMES(f->level) << PAGE_SHIFT) - 1);
 	u64 entry = frame | EPT_READ | EPT_EXEC | EPT_WB | EPT_IPAT | EPT_ACCESSED;
 
 	if (f->level > 1)
@@ -383,7 +384,7 @@ int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification)
 	vcpu->stats.ept_faults++;
 	f.slot = memslot_find(vm_slots(vcpu->vm), f.gfn);
 	if (!f.slot || (f.write && (f.slot->flags & KVM_MEM_READONLY)))
-		return io_mmio(vcpu, gpa);
+		return io_mmio(vcpu);
 	f.hva = memslot_hva(f.slot, f.gfn);
 	r = handle_fault(&f);
 	free_spares(&f);

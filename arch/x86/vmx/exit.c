@@ -8,6 +8,7 @@
 #include <linux/nospec.h>
 #include <asm/debugreg.h>
 #include <asm/processor-flags.h>
+#include <asm/trapnr.h>
 #include <arch.h>
 #include "vmx.h"
 
@@ -26,7 +27,7 @@ static void set_gpr(struct vcpu *vcpu, unsigned int n, u64 value)
 
 static bool in_64bit_mode(struct vcpu *vcpu)
 {
-	return (vcpu->arch.efer & EFER_LMA) && (vmcs_read32(VMCS_GUEST_CS_AR) & AR_L);
+	return (vcpu->arch.efer & EFER_LMA) && (vmcs_read32(VMCS_GUEST_CS_AR) & SEGAR_L);
 }
 
 static int skip(struct vcpu *vcpu)
@@ -270,6 +271,7 @@ static int handle_cr(struct vcpu *vcpu)
 /* DR6 and DR7: SDM "Debug Registers"; bits that read as 1 or 0 whatever is written. */
 #define DR6_ONES 0xffff0ff0ull
 #define DR6_WRITABLE 0xe00full
+#define DR7_GD BIT_ULL(13)
 #define DR7_ONES 0x400ull
 #define DR7_WRITABLE 0xffff2bffull
 
@@ -296,9 +298,9 @@ static int handle_dr(struct vcpu *vcpu)
 	/* The exit comes before the checks of CPL and DR7.GD. */
 	if (backend_cpl(vcpu))
 		return handle_gp(vcpu);
-	if (vcpu->arch.dr7 & DR_GENERAL_DETECT) {
+	if (vcpu->arch.dr7 & DR7_GD) {
 		vcpu->arch.dr6 |= BIT(13);
-		vcpu->arch.dr7 &= ~(u64)DR_GENERAL_DETECT;
+		vcpu->arch.dr7 &= ~DR7_GD;
 		backend_set_dr7(vcpu, vcpu->arch.dr7);
 		event_queue_exception(vcpu, X86_TRAP_DB);
 		return 1;

@@ -15,7 +15,7 @@
 #include <asm/msr.h>
 #include <asm/reboot.h>
 #include <asm/tlbflush.h>
-#include <compat.h>
+#include <compat_x86.h>
 #include "vmx.h"
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
@@ -63,7 +63,7 @@ static int enable_this_cpu(void)
 		return -EBUSY;
 	*(u32 *)page_address(c->vmxon) = vmx_caps.revision;
 	cr4_set_bits(X86_CR4_VMXE);
-	r = vmx_vmxon(page_to_phys(c->vmxon));
+	r = vmx_vmxon(__pa(page_address(c->vmxon)));
 	if (r) {
 		cr4_clear_bits(X86_CR4_VMXE);
 		return r;
@@ -92,7 +92,7 @@ static void disable_by_ipi(void *unused)
 	disable_this_cpu();
 }
 
-static int cpu_online(unsigned int cpu)
+static int vmx_cpu_online(unsigned int cpu)
 {
 	unsigned long flags;
 	int r;
@@ -108,7 +108,7 @@ static int cpu_online(unsigned int cpu)
 	return r;
 }
 
-static int cpu_offline(unsigned int cpu)
+static int vmx_cpu_offline(unsigned int cpu)
 {
 	unsigned long flags;
 
@@ -225,7 +225,7 @@ int __init backend_setup(void)
 	r = alloc_vmxon_regions();
 	if (r)
 		return r;
-	r = cpuhp_setup_state(HAVE_CPUHP_VMX_STATE, "apicvisor:online", cpu_online, cpu_offline);
+	r = cpuhp_setup_state(COMPAT_CPUHP_VMX, "apicvisor:online", vmx_cpu_online, vmx_cpu_offline);
 	if (r < 0) {
 		if (r == -EBUSY)
 			pr_err("another hypervisor (kvm_intel?) has VMX; unload it and retry\n");
@@ -241,6 +241,6 @@ void backend_teardown(void)
 {
 	cpu_emergency_unregister_virt_callback(emergency_disable);
 	unregister_syscore_ops(&syscore);
-	cpuhp_remove_state(HAVE_CPUHP_VMX_STATE);
+	cpuhp_remove_state(COMPAT_CPUHP_VMX);
 	free_vmxon_regions();
 }

@@ -15,6 +15,7 @@
 #include <asm/nospec-branch.h>
 #include <asm/pkru.h>
 #include <asm/special_insns.h>
+#include <asm/trapnr.h>
 #include "vmx.h"
 
 /* Registers that live in the VMCS while the guest runs; known again only when asked for. */

@@ -142,15 +142,15 @@ void backend_get_segment(struct vcpu *vcpu, struct kvm_segment *s, enum vcpu_seg
 		.base = vmcs_read_nat(VMCS_GUEST_ES_BASE + step),
 		.limit = vmcs_read32(VMCS_GUEST_ES_LIMIT + step),
 		.selector = vmcs_read16(VMCS_GUEST_ES_SEL + step),
-		.type = FIELD_GET(AR_TYPE, ar),
-		.s = !!(ar & AR_S),
-		.dpl = FIELD_GET(AR_DPL, ar),
-		.present = (ar & AR_P) && !(ar & AR_UNUSABLE),
-		.avl = !!(ar & AR_AVL),
-		.l = !!(ar & AR_L),
-		.db = !!(ar & AR_DB),
-		.g = !!(ar & AR_G),
-		.unusable = !!(ar & AR_UNUSABLE),
+		.type = FIELD_GET(SEGAR_TYPE, ar),
+		.s = !!(ar & SEGAR_S),
+		.dpl = FIELD_GET(SEGAR_DPL, ar),
+		.present = (ar & SEGAR_P) && !(ar & SEGAR_UNUSABLE),
+		.avl = !!(ar & SEGAR_AVL),
+		.l = !!(ar & SEGAR_L),
+		.db = !!(ar & SEGAR_DB),
+		.g = !!(ar & SEGAR_G),
+		.unusable = !!(ar & SEGAR_UNUSABLE),
 	};
 }
 
@@ -160,14 +160,14 @@ void backend_set_segment(struct vcpu *vcpu, const struct kvm_segment *s, enum vc
 	u32 ar;
 
 	if (s->unusable || !s->present)
-		ar = AR_UNUSABLE;
+		ar = SEGAR_UNUSABLE;
 	else
 		ar = 0;
-	ar |= FIELD_PREP(AR_TYPE, s->type) | (s->s ? AR_S : 0) | FIELD_PREP(AR_DPL, s->dpl) |
-	      (s->present ? AR_P : 0) | (s->avl ? AR_AVL : 0) | (s->l ? AR_L : 0) |
-	      (s->db ? AR_DB : 0) | (s->g ? AR_G : 0);
+	ar |= FIELD_PREP(SEGAR_TYPE, s->type) | (s->s ? SEGAR_S : 0) | FIELD_PREP(SEGAR_DPL, s->dpl) |
+	      (s->present ? SEGAR_P : 0) | (s->avl ? SEGAR_AVL : 0) | (s->l ? SEGAR_L : 0) |
+	      (s->db ? SEGAR_DB : 0) | (s->g ? SEGAR_G : 0);
 	/* Entry wants "accessed" in each usable code or data segment; emulators often leave it. */
-	if (seg < SEG_TR && !(ar & AR_UNUSABLE))
+	if (seg < SEG_TR && !(ar & SEGAR_UNUSABLE))
 		ar |= 1;
 	vmcs_write_nat(VMCS_GUEST_ES_BASE + step, s->base);
 	vmcs_write32(VMCS_GUEST_ES_LIMIT + step, s->limit);
@@ -183,7 +183,7 @@ u64 backend_segment_base(struct vcpu *vcpu, enum vcpu_seg seg)
 /* SDM: SS.DPL is the CPL, in every mode but virtual-8086 where it holds 3 as well. */
 int backend_cpl(struct vcpu *vcpu)
 {
-	return FIELD_GET(AR_DPL, vmcs_read32(VMCS_GUEST_SS_AR));
+	return FIELD_GET(SEGAR_DPL, vmcs_read32(VMCS_GUEST_SS_AR));
 }
 
 void backend_get_idt(struct vcpu *vcpu, struct kvm_dtable *t)
@@ -436,7 +436,7 @@ void backend_skip_insn(struct vcpu *vcpu)
 	u64 rip = vcpu_reg(vcpu, REG_RIP) + vmcs_read32(VMCS_EXIT_INSN_LEN);
 
 	/* Outside 64-bit mode EIP wraps; CS.L tells (compatibility mode has it clear). */
-	if (!(vmcs_read32(VMCS_GUEST_CS_AR) & AR_L))
+	if (!(vmcs_read32(VMCS_GUEST_CS_AR) & SEGAR_L))
 		rip = (u32)rip;
 	vcpu_set_reg(vcpu, REG_RIP, rip);
 	backend_set_blocking(vcpu, BLOCK_STI | BLOCK_MOVSS, 0);

@@ -17,6 +17,7 @@
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
 #include <asm/segment.h>
+#include <asm/trapnr.h>
 #include <asm/tlbflush.h>
 #include "vmx.h"
 

@@ -144,15 +144,15 @@
 #define VMCS_GUEST_GDTR_LIMIT	 0x4810
 #define VMCS_GUEST_IDTR_LIMIT	 0x4812
 #define VMCS_GUEST_ES_AR	 0x4814
-#define   AR_TYPE		 0x000fu
-#define   AR_S			 (1u << 4)
-#define   AR_DPL		 (3u << 5)
-#define   AR_P			 (1u << 7)
-#define   AR_AVL		 (1u << 12)
-#define   AR_L			 (1u << 13)
-#define   AR_DB			 (1u << 14)
-#define   AR_G			 (1u << 15)
-#define   AR_UNUSABLE		 (1u << 16)
+#define   SEGAR_TYPE		 0x000fu
+#define   SEGAR_S			 (1u << 4)
+#define   SEGAR_DPL		 (3u << 5)
+#define   SEGAR_P			 (1u << 7)
+#define   SEGAR_AVL		 (1u << 12)
+#define   SEGAR_L			 (1u << 13)
+#define   SEGAR_DB			 (1u << 14)
+#define   SEGAR_G			 (1u << 15)
+#define   SEGAR_UNUSABLE		 (1u << 16)
 #define VMCS_GUEST_CS_AR	 0x4816
 #define VMCS_GUEST_SS_AR	 0x4818
 #define VMCS_GUEST_DS_AR	 0x481a

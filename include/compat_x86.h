@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * As compat.h, for the x86 interfaces that arch/x86/vmx/ uses. Found by tools/kbuild/probe.sh.
+ */
+#ifndef APICVISOR_COMPAT_X86_H
+#define APICVISOR_COMPAT_X86_H
+
+#include <linux/cpuhotplug.h>
+#include <linux/pgtable.h>
+
+/*
+ * The hotplug state at which VMX goes on and off: behind the point where the last task has left a
+ * CPU that goes down. It is in-tree KVM's own: two hypervisors can't both register it.
+ */
+#ifdef HAVE_CPUHP_KVM_ONLINE
+#define COMPAT_CPUHP_VMX CPUHP_AP_KVM_ONLINE
+#else
+#define COMPAT_CPUHP_VMX CPUHP_AP_KVM_STARTING
+#endif
+
+/* Does the entry map a large page? */
+#ifdef HAVE_PMD_LEAF
+#define compat_pmd_leaf(pmd) pmd_leaf(pmd)
+#define compat_pud_leaf(pud) pud_leaf(pud)
+#else
+#define compat_pmd_leaf(pmd) pmd_large(pmd)
+#define compat_pud_leaf(pud) pud_large(pud)
+#endif
+
+#endif
