@@ -94,7 +94,7 @@ enum lapic_timer_mode {
 #define LAPIC_W_LVTDM          (LAPIC_W_LVT | LAPIC_LVT_DELIVERY)
 #define LAPIC_W_LINT           (LAPIC_W_LVTDM | LAPIC_LVT_POLARITY | LAPIC_LVT_TRIGGER)
 #define LAPIC_I_LINT           (LAPIC_LVT_STATUS | LAPIC_LVT_REMOTE)
-#define LAPIC_W_SVR            (LAPIC_SVR_VECTOR | LAPIC_SVR_ENABLE | LAPIC_SVR_FOCUS | LAPIC_SVR_NO_BROADCAST)
+#define LAPIC_W_SVR            (0x3ffu | LAPIC_SVR_NO_BROADCAST) /* vector, enable, focus */
 #define LAPIC_W_ICR                                                                     \
 	(LAPIC_ICR_VECTOR | LAPIC_ICR_DELIVERY | LAPIC_ICR_LOGICAL | LAPIC_ICR_ASSERT | \
 	 LAPIC_ICR_LEVEL | LAPIC_ICR_SHORTHAND)
