@@ -72,8 +72,8 @@ void cpuid_query(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 su
 		 u32 regs[CPUID_REGS]);
 
 /* Whether a feature bit is set; @reg is an enum cpuid_reg. False when the leaf is absent. */
-bool cpuid_table_has(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 sub,
-		     unsigned int reg, u32 bit);
+bool cpuid_has(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 sub, unsigned int reg,
+	       u32 bit);
 
 /* MAXPHYADDR: leaf 0x80000008 within 32..52, 36 without it. */
 u8 cpuid_maxphyaddr(const struct kvm_cpuid_entry2 *entries, u32 n);

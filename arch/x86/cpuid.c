@@ -515,8 +515,8 @@ void cpuid_query(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 su
 	}
 }
 
-bool cpuid_table_has(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 sub,
-		     unsigned int reg, u32 bit)
+bool cpuid_has(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 sub, unsigned int reg,
+	       u32 bit)
 {
 	const struct kvm_cpuid_entry2 *e = cpuid_find(entries, n, leaf, sub);
 	u32 value;

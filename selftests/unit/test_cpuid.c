@@ -131,7 +131,7 @@ static void expect_leaf(u32 leaf, u32 sub, u32 eax, u32 ebx, u32 ecx, u32 edx)
 
 static bool has(u32 leaf, u32 sub, unsigned int reg, u32 bit)
 {
-	return cpuid_table_has(list, listed, leaf, sub, reg, bit);
+	return cpuid_has(list, listed, leaf, sub, reg, bit);
 }
 
 /* Policy */
@@ -411,9 +411,9 @@ static void test_find(void **state)
 	assert_null(cpuid_find(e, 4, 2, 0));
 	assert_null(cpuid_find(e, 0, 1, 0));
 	assert_null(cpuid_find(NULL, 0, 1, 0));
-	assert_false(cpuid_table_has(NULL, 0, 1, 0, CPUID_REG_EAX, 0));
-	assert_true(cpuid_table_has(e, 4, 1, 0, CPUID_REG_EAX, 1));
-	assert_false(cpuid_table_has(e, 4, 1, 0, CPUID_REG_EBX, 1));
+	assert_false(cpuid_has(NULL, 0, 1, 0, CPUID_REG_EAX, 0));
+	assert_true(cpuid_has(e, 4, 1, 0, CPUID_REG_EAX, 1));
+	assert_false(cpuid_has(e, 4, 1, 0, CPUID_REG_EBX, 1));
 }
 
 static void expect_query(u32 leaf, u32 sub, u32 eax, u32 ebx, u32 ecx, u32 edx)
