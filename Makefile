@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# apicvisor: `make help` lists what can be done. Everything built lies in build/.
+
+LAB	:= tools/lab/lab
+KERNELS	:= 6.1 6.12
+
+# A kernel to build for: KDIR=/path/to/headers, or KERNEL=6.1|6.12 for one of the lab's; else the
+# running kernel's.
+KDIR	?= $(if $(KERNEL),$(shell $(LAB) kdir --kernel $(KERNEL)),/lib/modules/$(shell uname -r)/build)
+RELEASE	= $(shell sed -n "s/.*UTS_RELEASE \"\(.*\)\"/\1/p" $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
+MODDIR	= $(CURDIR)/build/$(RELEASE)
+HAVE_HEADERS := $(wildcard /lib/modules/$(shell uname -r)/build/Makefile)$(filter-out file,$(origin KDIR))
+
+.DEFAULT_GOAL := $(if $(HAVE_HEADERS)$(KERNEL),all,help)
+
+help:
+	@sed -n 's/^## //p' $(firstword $(MAKEFILE_LIST))
+
+## make                build everything for the running kernel (KDIR=DIR or KERNEL=6.1 for another)
+all: module tools selftests
+
+## make module         the module alone: build/<kernel release>/apicvisor.ko
+# Objects stay out of the source: the module is built in a tree of links, one per kernel.
+module:
+	@test -n "$(RELEASE)" || { echo "make: no kernel headers at $(KDIR); give KDIR=DIR, or KERNEL=6.1 for the lab's" >&2; exit 1; }
+	@mkdir -p $(MODDIR)/tools
+	@cp -asf $(CURDIR)/Kbuild $(CURDIR)/include $(CURDIR)/arch $(CURDIR)/virt $(MODDIR)/
+	@cp -asf $(CURDIR)/tools/kbuild $(MODDIR)/tools/
+	$(MAKE) -C $(KDIR) M=$(MODDIR) $(if $(W),W=$(W)) $(if $(C),C=$(C)) modules
+
+## make tools          the reference VMM and the demo's initrd (build/bin, build/demo)
+tools:
+	$(MAKE) -C tools/vmm
+	@mkdir -p build/demo
+	tools/demo/mkinitrd build/demo/initrd.img
+
+## make selftests      the programs that test the module in the lab (build/selftests)
+selftests:
+	$(MAKE) -C selftests
+
+## make setup          fetch and build what the lab needs (Bochs, kernels); once, 5 minutes
+setup:
+	$(LAB) setup
+
+## make demo           a Debian kernel boots as a guest on the module, in the best machine there is
+demo:
+	@tools/demo/demo $(DEMO)
+
+## make check          all tests: unit tests here, kselftests in the lab on 6.1 and 6.12 (TAP)
+##                     TEST=SUITE[:NAME] runs one, e.g. TEST=test_vlapic or TEST=guest_irq:*timer*
+check:
+	@tools/check/check $(TEST)
+
+## make lint           clang-format, W=1, sparse, clang build and analyzer, shellcheck, Python
+lint:
+	@tools/check/lint
+
+## make fuzz           fuzz the portable core and the decoder; SECONDS=60 each
+SECONDS	?= 60
+fuzz:
+	$(MAKE) -C selftests/fuzz run SECONDS=$(SECONDS)
+
+## make lab-shell      a shell in the lab with the module loaded
+lab-shell:
+	$(LAB) shell
+
+## make install        install the module for the running kernel (as root)
+install: module
+	$(MAKE) -C $(KDIR) M=$(MODDIR) modules_install
+
+## make clean          remove build/ (the lab's cache stays: see Documentation/lab.rst)
+clean:
+	rm -rf build
+
+.PHONY: help all module tools selftests setup demo check lint fuzz lab-shell install clean
