@@ -10,6 +10,7 @@
 
 #include <linux/eventfd.h>
 #include <linux/hrtimer.h>
+#include <linux/kvm.h>
 #include <linux/sched.h>
 
 #ifdef PROBE_FAILED
@@ -49,6 +50,19 @@ static inline bool compat_current_preempted(void)
 	return task_is_runnable(current);
 #else
 	return current->on_rq;
+#endif
+}
+
+/*
+ * kvm_run.immediate_exit. Userspace may change it any time; newer headers spell that out in the
+ * kernel's name of the field.
+ */
+static inline bool compat_immediate_exit(const struct kvm_run *run)
+{
+#ifdef HAVE_IMMEDIATE_EXIT_UNSAFE
+	return READ_ONCE(run->immediate_exit__unsafe);
+#else
+	return READ_ONCE(run->immediate_exit);
 #endif
 }
 

@@ -92,28 +92,11 @@ static inline void vcpu_srcu_unlock(struct vcpu *vcpu)
 	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
 }
 
-/* Has current a reason to leave the run loop or to yield (signal, task work, scheduler)? */
-bool vcpu_work_pending(void);
-
 /*
- * Interrupts off, right before entry: from here on vcpu_kick() sends an IPI. False: there is something
- * to do first; the mode is VCPU_OUTSIDE again. True: vcpu_end_guest() must follow the exit.
+ * Must the vCPU's thread leave the run loop or yield (signal, immediate_exit, task work, scheduler)?
+ * Part of the last check before entry, with interrupts off.
  */
-static inline bool vcpu_begin_guest(struct vcpu *vcpu)
-{
-	WRITE_ONCE(vcpu->mode, VCPU_IN_GUEST);
-	smp_mb(); /* (B) */
-	if (!READ_ONCE(vcpu->requests) && !vcpu_work_pending())
-		return true;
-	smp_store_release(&vcpu->mode, VCPU_OUTSIDE);
-	return false;
-}
-
-/* After the exit, before interrupts are on again. */
-static inline void vcpu_end_guest(struct vcpu *vcpu)
-{
-	smp_store_release(&vcpu->mode, VCPU_OUTSIDE);
-}
+bool vcpu_work_pending(struct vcpu *vcpu);
 
 /* --- virt/vcpu.c --------------------------------------------------------------------------------- */
 

@@ -15,6 +15,7 @@
 #include <linux/smp.h>
 #include <linux/task_work.h>
 #include <linux/uaccess.h>
+#include <trace/events/ipi.h> /* smp_send_reschedule() traces in newer kernels */
 #include <arch.h>
 #include <compat.h>
 
@@ -140,14 +141,15 @@ void vm_request_all_and_wait(struct vm *vm, enum vcpu_request req)
  * can't run it, so KVM_RUN ends with -EINTR for it. TIF_NOTIFY_RESUME alone is no reason:
  * restartable sequences set it on each preemption, and it can wait for the next exit to userspace.
  */
-static bool vcpu_must_leave(void)
+static bool vcpu_must_leave(struct vcpu *vcpu)
 {
-	return signal_pending(current) || task_work_pending(current);
+	return signal_pending(current) || task_work_pending(current) ||
+	       compat_immediate_exit(vcpu->run);
 }
 
-bool vcpu_work_pending(void)
+bool vcpu_work_pending(struct vcpu *vcpu)
 {
-	return need_resched() || vcpu_must_leave();
+	return need_resched() || vcpu_must_leave(vcpu);
 }
 
 static bool vcpu_ends_sleep(struct vcpu *vcpu)
@@ -194,7 +196,7 @@ static int vcpu_run_loop(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 		}
 		if (r <= 0)
 			return r;
-		if (vcpu_must_leave())
+		if (vcpu_must_leave(vcpu))
 			return vcpu_interrupted(vcpu);
 		if (need_resched()) {
 			vcpu_srcu_unlock(vcpu);
@@ -232,7 +234,7 @@ static int vcpu_run(struct vcpu *vcpu)
 	vcpu_srcu_lock(vcpu);
 	r = arch_vcpu_run_begin(vcpu);
 	if (r > 0) {
-		if (READ_ONCE(vcpu->run->immediate_exit) || signal_pending(current))
+		if (vcpu_must_leave(vcpu))
 			r = vcpu_interrupted(vcpu);
 		else
 			r = vcpu_run_loop(vcpu);

@@ -23,6 +23,7 @@ has HAVE_EVENTFD_SIGNAL_COUNT linux/eventfd.h 'eventfd_signal\(struct eventfd_ct
 has HAVE_HRTIMER_SETUP linux/hrtimer.h 'void hrtimer_setup\('
 has HAVE_TASK_IS_RUNNABLE linux/sched.h 'bool task_is_runnable\('
 has HAVE_MMU_NOTIFIER_YOUNG_BOOL linux/mmu_notifier.h 'bool \(\*test_young\)\('
+has HAVE_IMMEDIATE_EXIT_UNSAFE uapi/linux/kvm.h 'HINT_UNSAFE_IN_KVM\(immediate_exit\)'
 
 # x86: include/compat_x86.h
 has HAVE_EMERGENCY_VIRT_CALLBACK ../arch/x86/include/asm/reboot.h \
