@@ -322,8 +322,8 @@ static bool install_locked(struct fault *f, struct ept *ept)
 	       ((old & EPT_RIGHTS) && ((old ^ new) & EPT_ADDR));
 }
 
-/* 1: installed; -EAGAIN: the host's mapping changed under us, look again. */
-static int map_page(struct fault *f, unsigned long seq)
+/* Install it, unless the host's mapping or the slots changed under us. */
+static void map_page(struct fault *f, unsigned long seq)
 {
 	struct vm *vm = f->vcpu->vm;
 	bool flush;
@@ -331,7 +331,7 @@ static int map_page(struct fault *f, unsigned long seq)
 	spin_lock(&vm->mmu_lock);
 	if (notifier_retry_locked(vm, seq, f->hva)) {
 		spin_unlock(&vm->mmu_lock);
-		return -EAGAIN;
+		return;
 	}
 	if (f->write)
 		dirty_mark(f->slot, f->gfn);
@@ -342,34 +342,26 @@ static int map_page(struct fault *f, unsigned long seq)
 	if (f->retired)
 		free_table(f->retired, f->level - 1);
 	f->retired = NULL;
-	return 1;
 }
 
-static int handle_fault(struct fault *f)
+/* Losing the race against the host or a slot change is fine: the guest faults again. */
+static int handle_fault(struct fault *f, unsigned long seq)
 {
-	struct vm *vm = f->vcpu->vm;
-	unsigned long seq;
 	int r;
 
-	do {
-		r = refill_spares(f);
-		if (r)
-			return r;
-		seq = READ_ONCE(vm->invalidate_seq);
-		smp_rmb(); /* seq before the look-up; pairs with the lock in virt/notifier.c */
-		r = find_page(f);
-		if (r)
-			return r;
-		f->level = choose_level(f);
-		r = map_page(f, seq);
-		if (f->writable)
-			SetPageDirty(f->page);
-		mark_page_accessed(f->page);
-		put_page(f->page);
-		if (r == -EAGAIN && signal_pending(current))
-			return 1; /* the run loop sees the signal; the guest will fault again */
-	} while (r == -EAGAIN);
-	return r;
+	r = refill_spares(f);
+	if (r)
+		return r;
+	r = find_page(f);
+	if (r)
+		return r;
+	f->level = choose_level(f);
+	map_page(f, seq);
+	if (f->writable)
+		SetPageDirty(f->page);
+	mark_page_accessed(f->page);
+	put_page(f->page);
+	return 1;
 }
 
 int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification)
@@ -379,6 +371,7 @@ int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification)
 		.gfn = gpa >> PAGE_SHIFT,
 		.write = qualification & QUAL_EPT_WRITE,
 	};
+	unsigned long seq = notifier_seq(vcpu->vm); /* before the slot */
 	int r;
 
 	vcpu->stats.ept_faults++;
@@ -386,7 +379,7 @@ int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification)
 	if (!f.slot || (f.write && (f.slot->flags & KVM_MEM_READONLY)))
 		return io_mmio(vcpu);
 	f.hva = memslot_hva(f.slot, f.gfn);
-	r = handle_fault(&f);
+	r = handle_fault(&f, seq);
 	free_spares(&f);
 	return r;
 }
