@@ -304,7 +304,8 @@ int gwalk_translate(const struct gwalk *w, const struct gwalk_ops *ops, void *ct
 		k.la = (u32)la;
 	memset(out, 0, sizeof(*out));
 	if (!(w->cr0 & GW_CR0_PG)) {
-		*out = (struct gwalk_result){ k.la, 4096, 0, true, true };
+		/* 32 bits, even if a hostile userspace combined this with EFER.LMA */
+		*out = (struct gwalk_result){ (u32)la, 4096, 0, true, true };
 		return 0;
 	}
 	k.mode = paging_mode(w);

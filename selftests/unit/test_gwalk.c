@@ -136,6 +136,8 @@ static void test_no_paging(void **state)
 	(void)state;
 	expect_gpa(&w, 0x10ffef, GWALK_WRITE, 0x10ffef);
 	expect_gpa(&w, 0xfffffffffee00020, 0, 0xfee00020);
+	w.efer = EFER_LMA; /* no processor gets there, a userspace may */
+	expect_gpa(&w, 0xfffffffffee00020, 0, 0xfee00020);
 	assert_int_equal(reads, 0);
 }
 
