@@ -138,6 +138,7 @@ struct vm_arch {
 	struct vpic pic;
 	struct vpit pit;
 	struct hrtimer pit_timer;
+	struct hrtimer ioapic_timer; /* ends the hold of a line that storms */
 	u32 boot_cpu_id;
 	u32 max_vcpu_ids; /* KVM_CAP_MAX_VCPU_ID as enabled, 0: not */
 	spinlock_t tsc_lock;
@@ -242,13 +243,13 @@ u64 vcpu_apic_base(struct vcpu *vcpu);
 int vcpu_set_apic_base(struct vcpu *vcpu, u64 value, bool host_initiated);
 
 /* Handlers of the MSR table: 0, or 1 for #GP. */
-int mce_set_ctl(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
-int mce_get_bank(struct vcpu *vcpu, u32 msr, u64 *value, bool host_initiated);
-int mce_set_bank(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
+int vmce_set_ctl(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
+int vmce_get_bank(struct vcpu *vcpu, u32 msr, u64 *value, bool host_initiated);
+int vmce_set_bank(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
 /* KVM_X86_SETUP_MCE, KVM_X86_SET_MCE: -EINVAL for what IA32_MCG_CAP cannot hold. */
 #define X86_MCG_CAP (BIT_ULL(8) | BIT_ULL(24)) /* MCG_CTL_P, MCG_SER_P */
-int mce_setup(struct vcpu *vcpu, u64 cap);
-int mce_inject(struct vcpu *vcpu, const struct kvm_x86_mce *mce);
+int vmce_setup(struct vcpu *vcpu, u64 cap);
+int vmce_inject(struct vcpu *vcpu, const struct kvm_x86_mce *mce);
 
 void fpu_host_init(void);
 int fpu_vcpu_init(struct vcpu *vcpu);
@@ -297,10 +298,13 @@ long clock_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg);
 /* --- arch/x86/irqchip_ioctl.c, irqchip_host.c ------------------------------------------------------ */
 
 extern const struct irqchip_host irqchip_host_ops;
-int irqchip_host_vcpu_init(struct vcpu *vcpu);
-void irqchip_host_vcpu_destroy(struct vcpu *vcpu);
+/* Prepare the timers, and stop them for good: nothing else of the VM (vCPU) may be at work then. */
+void irqchip_host_vcpu_init(struct vcpu *vcpu);
+void irqchip_host_vcpu_stop(struct vcpu *vcpu);
 void irqchip_host_vm_init(struct vm *vm);
-void irqchip_host_vm_stop(struct vm *vm); /* timers cancelled, none starts again */
+void irqchip_host_vm_stop(struct vm *vm);
+/* Free what KVM_CREATE_IRQCHIP and KVM_SET_GSI_ROUTING have made. */
+void irqchip_vm_destroy(struct vm *vm);
 long irqchip_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg);
 long irqchip_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg);
 

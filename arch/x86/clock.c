@@ -5,7 +5,7 @@
  *
  * Left out: TSC scaling (KVM_CAP_TSC_CONTROL), so the guest's frequency is the host's.
  */
-#include <linux/timekeeping.h>
+#include <linux/ktime.h>
 #include <linux/uaccess.h>
 #include <asm/msr.h>
 #include <asm/tsc.h>
@@ -26,11 +26,7 @@ static void set_tsc_offset(struct vcpu *vcpu, s64 offset)
 {
 	WRITE_ONCE(vcpu->arch.tsc_offset, offset);
 	backend_set_tsc_offset(vcpu, offset);
-	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE) {
-		/* A TSC deadline is now at another moment. */
-		vlapic_timer_tsc_moved(&vcpu->arch.apic);
-		vcpu_set_request(vcpu, REQ_EVENT);
-	}
+	irqchip_tsc_moved(&vcpu->vm->chip, vcpu->index); /* a TSC deadline is at another moment now */
 }
 
 /*

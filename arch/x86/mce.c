@@ -25,7 +25,7 @@ static bool ctl_valid(u64 value)
 	return value == 0 || value == ~0ULL;
 }
 
-int mce_set_ctl(struct vcpu *vcpu, u32 msr, u64 value, bool host)
+int vmce_set_ctl(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 {
 	if (!(vcpu->arch.msr.mcg_cap & MCG_CTL_P) && (value || !host))
 		return 1;
@@ -35,7 +35,7 @@ int mce_set_ctl(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return 0;
 }
 
-int mce_get_bank(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
+int vmce_get_bank(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
 {
 	unsigned int bank = (msr - MSR_IA32_MC0_CTL) / 4;
 
@@ -45,7 +45,7 @@ int mce_get_bank(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
 	return 0;
 }
 
-int mce_set_bank(struct vcpu *vcpu, u32 msr, u64 value, bool host)
+int vmce_set_bank(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 {
 	unsigned int bank = (msr - MSR_IA32_MC0_CTL) / 4;
 
@@ -61,7 +61,7 @@ int mce_set_bank(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 }
 
 /* KVM_X86_SETUP_MCE: the value IA32_MCG_CAP shall have. */
-int mce_setup(struct vcpu *vcpu, u64 cap)
+int vmce_setup(struct vcpu *vcpu, u64 cap)
 {
 	unsigned int bank, n = cap & MCG_BANKCNT_MASK;
 
@@ -86,7 +86,7 @@ static void fill_bank(u64 *bank, const struct kvm_x86_mce *mce, u64 extra)
  * KVM_X86_SET_MCE. An uncorrected error is #MC, or shutdown where the guest cannot take one; a
  * corrected one only fills its bank. Reports that the guest has turned off are dropped.
  */
-int mce_inject(struct vcpu *vcpu, const struct kvm_x86_mce *mce)
+int vmce_inject(struct vcpu *vcpu, const struct kvm_x86_mce *mce)
 {
 	struct x86_msrs *m = &vcpu->arch.msr;
 	u64 *bank, overflow = 0;

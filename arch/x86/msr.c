@@ -14,6 +14,7 @@
 #include <asm/msr.h>
 #include <asm/processor.h>
 #include <backend.h>
+#include <cpuid.h>
 #include <vcpu.h>
 
 #define MSR_LIST   BIT(0) /* in KVM_GET_MSR_INDEX_LIST: userspace will save and restore it */
@@ -197,20 +198,29 @@ u64 vcpu_apic_base(struct vcpu *vcpu)
 	return value;
 }
 
-int vcpu_set_apic_base(struct vcpu *vcpu, u64 value, bool host)
+/* What the core checks of a LAPIC of its own. */
+static bool apic_base_valid(struct vcpu *vcpu, u64 value)
 {
 	const u64 defined = MSR_IA32_APICBASE_BSP | X2APIC_ENABLE | MSR_IA32_APICBASE_ENABLE |
 			    GENMASK_ULL(63, 12);
-	u64 mode = value & (X2APIC_ENABLE | MSR_IA32_APICBASE_ENABLE);
 
-	if ((value & ~defined) || (value & vcpu_reserved_gpa_bits(vcpu)) || mode == X2APIC_ENABLE)
-		return 1;
-	if ((value & X2APIC_ENABLE) && !vcpu_has_cpuid(vcpu, 1, 0, CPUID_REG_ECX, 21))
-		return 1;
-	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE)
+	if ((value & ~defined) || (value & vcpu_reserved_gpa_bits(vcpu)))
+		return false;
+	if (!(value & X2APIC_ENABLE))
+		return true;
+	return (value & MSR_IA32_APICBASE_ENABLE) && vcpu_has_cpuid(vcpu, 1, 0, CPUID_REG_ECX, 21);
+}
+
+int vcpu_set_apic_base(struct vcpu *vcpu, u64 value, bool host)
+{
+	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE) {
+		if (!apic_base_valid(vcpu, value))
+			return 1;
 		vcpu->arch.apic_base = value;
-	else if (irqchip_msr_write(&vcpu->vm->chip, vcpu->index, MSR_IA32_APICBASE, value, host))
+	} else if (irqchip_msr_write(&vcpu->vm->chip, vcpu->index, MSR_IA32_APICBASE, value,
+				     host)) {
 		return 1;
+	}
 	vcpu_update_cpuid(vcpu);
 	return 0;
 }
@@ -364,7 +374,7 @@ static const struct msr_row msr_table[] = {
 	{ MSR_IA32_SYSENTER_ESP, 2, MSR_SAVED | MSR_CANON, BACKEND }, /* and EIP */
 	{ MSR_IA32_MCG_CAP, 1, MSR_R, KEPT(mcg_cap) },
 	{ MSR_IA32_MCG_STATUS, 1, MSR_SAVED, .reserved = ~0xfULL, KEPT(mcg_status) },
-	{ MSR_IA32_MCG_CTL, 1, MSR_SAVED, KEPT(mcg_ctl), .set = mce_set_ctl },
+	{ MSR_IA32_MCG_CTL, 1, MSR_SAVED, KEPT(mcg_ctl), .set = vmce_set_ctl },
 	{ MSR_IA32_PERF_STATUS, 1, MSR_R, .get = get_perf_status },
 	{ MSR_IA32_PERF_CTL, 1, MSR_R, ZERO },
 	{ MSR_IA32_MISC_ENABLE, 1, MSR_SAVED, .reserved = ~MISC_ENABLE_DEFINED,
@@ -378,7 +388,7 @@ static const struct msr_row msr_table[] = {
 	{ MSR_IA32_CR_PAT, 1, MSR_SAVED, .get = get_backend, .set = set_pat },
 	{ MSR_MTRRdefType, 1, MSR_SAVED, .reserved = ~MTRR_DEF_DEFINED,
 	  KEPT(mtrr_def_type), .set = set_mtrr_def },
-	{ MSR_IA32_MC0_CTL, 4 * X86_MCE_BANKS, MSR_RW, .get = mce_get_bank, .set = mce_set_bank },
+	{ MSR_IA32_MC0_CTL, 4 * X86_MCE_BANKS, MSR_RW, .get = vmce_get_bank, .set = vmce_set_bank },
 	/* energy counters that Linux probes: unit, package, DRAM, core, graphics */
 	{ MSR_RAPL_POWER_UNIT, 1, MSR_R, ZERO },
 	{ MSR_PKG_ENERGY_STATUS, 1, MSR_R, ZERO },

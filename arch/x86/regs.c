@@ -5,9 +5,8 @@
  *
  * Here stands what is legal; arch/x86/vmx/ puts it where the processor wants it. Left out: CET,
  * protection keys for supervisor pages, linear-address masking, system-management mode.
- * Everything runs in the vCPU's own thread with its state loaded.
+ * Everything runs in the vCPU's own thread with its state loaded and vm->srcu read-locked.
  */
-#include <linux/srcu.h>
 #include <asm/cpufeature.h>
 #include <asm/processor.h>
 #include <backend.h>
@@ -123,12 +122,8 @@ static int load_pdptrs(struct vcpu *vcpu, u64 cr3)
 {
 	u64 pdptr[4];
 	unsigned int i;
-	int idx, r;
 
-	idx = srcu_read_lock(&vcpu->vm->srcu);
-	r = vm_read_guest(vcpu->vm, cr3 & CR3_PAE_BASE, pdptr, sizeof(pdptr));
-	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	if (r)
+	if (vm_read_guest(vcpu->vm, cr3 & CR3_PAE_BASE, pdptr, sizeof(pdptr)))
 		return 1;
 	for (i = 0; i < ARRAY_SIZE(pdptr); i++)
 		if ((pdptr[i] & PDPTE_PRESENT) &&

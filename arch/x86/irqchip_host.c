@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the interrupt-controller core asks of its host: struct irqchip_host on top of hrtimers,
+ * vCPU requests and irqfds. Every operation may come from any context, interrupts off included.
+ *
+ * Timers. The core owns the deadlines and decides what an expiry means; an hrtimer only brings it
+ * the news. So a timer that fires late, or though it was being cancelled, does no harm: the core
+ * compares its own deadline with the clock. That allows hrtimer_try_to_cancel() here, which never
+ * waits for a running callback and can be called from that callback itself. A callback may start
+ * its own timer anew, and then returns HRTIMER_NORESTART: the timer stays queued.
+ */
+#include <linux/hrtimer.h>
+#include <linux/ktime.h>
+#include <backend.h>
+#include <compat.h>
+#include <vcpu.h>
+
+/* hrtimers expire where they were armed; the CPU that last ran the vCPU is the one to kick. */
+#define TIMER_MODE HRTIMER_MODE_ABS_PINNED_HARD
+
+/* An index that the core names has a LAPIC, and a LAPIC is part of its vCPU. */
+static struct vcpu *vcpu_at(struct vm *vm, u32 index)
+{
+	return container_of(vm->chip.lapic[index], struct vcpu, arch.apic);
+}
+
+static void set_timer(struct hrtimer *timer, u64 deadline_ns)
+{
+	if (deadline_ns)
+		hrtimer_start(timer, min_t(u64, deadline_ns, KTIME_MAX), TIMER_MODE);
+	else
+		hrtimer_try_to_cancel(timer);
+}
+
+/* --- operations --------------------------------------------------------------------------------- */
+
+/* Without posted interrupts NOTIFY_POST has no faster way than a kick. */
+static void host_notify(void *ctx, u32 index, enum irq_notify how)
+{
+	struct vcpu *vcpu = vcpu_at(ctx, index);
+
+	vcpu_set_request(vcpu, REQ_EVENT);
+	vcpu_kick(vcpu);
+}
+
+static void host_nmi(void *ctx, u32 index)
+{
+	event_nmi(vcpu_at(ctx, index));
+}
+
+static void host_lapic_timer(void *ctx, u32 index, u64 deadline_ns)
+{
+	set_timer(&vcpu_at(ctx, index)->arch.apic_timer, deadline_ns);
+}
+
+static void host_pit_timer(void *ctx, u64 deadline_ns)
+{
+	struct vm *vm = ctx;
+
+	set_timer(&vm->arch.pit_timer, deadline_ns);
+}
+
+static void host_ioapic_timer(void *ctx, u64 deadline_ns)
+{
+	struct vm *vm = ctx;
+
+	set_timer(&vm->arch.ioapic_timer, deadline_ns);
+}
+
+static void host_ack(void *ctx, u32 chip, u32 pin)
+{
+	irqfd_acked(ctx, chip, pin);
+}
+
+/* The clock of the hrtimers. */
+static u64 host_now_ns(void *ctx)
+{
+	return ktime_get_ns();
+}
+
+static u64 host_guest_tsc(void *ctx, u32 index)
+{
+	return vcpu_guest_tsc(vcpu_at(ctx, index));
+}
+
+const struct irqchip_host irqchip_host_ops = {
+	.notify = host_notify,
+	.nmi = host_nmi,
+	.lapic_timer = host_lapic_timer,
+	.pit_timer = host_pit_timer,
+	.ioapic_timer = host_ioapic_timer,
+	.ack = host_ack,
+	.now_ns = host_now_ns,
+	.guest_tsc = host_guest_tsc,
+};
+
+/* --- callbacks: hard interrupt context ------------------------------------------------------------ */
+
+static enum hrtimer_restart lapic_timer_fired(struct hrtimer *timer)
+{
+	struct vcpu *vcpu = container_of(timer, struct vcpu, arch.apic_timer);
+
+	irqchip_lapic_timer_fired(&vcpu->vm->chip, vcpu->index);
+	return HRTIMER_NORESTART;
+}
+
+static enum hrtimer_restart pit_timer_fired(struct hrtimer *timer)
+{
+	struct vm *vm = container_of(timer, struct vm, arch.pit_timer);
+
+	irqchip_pit_timer_fired(&vm->chip);
+	return HRTIMER_NORESTART;
+}
+
+static enum hrtimer_restart ioapic_timer_fired(struct hrtimer *timer)
+{
+	struct vm *vm = container_of(timer, struct vm, arch.ioapic_timer);
+
+	irqchip_ioapic_timer_fired(&vm->chip);
+	return HRTIMER_NORESTART;
+}
+
+/* --- life --------------------------------------------------------------------------------------------- */
+
+void irqchip_host_vcpu_init(struct vcpu *vcpu)
+{
+	compat_hrtimer_setup(&vcpu->arch.apic_timer, lapic_timer_fired, CLOCK_MONOTONIC,
+			     TIMER_MODE);
+}
+
+/* The vCPU's thread is gone, so only the callback could start the timer again; this waits for it. */
+void irqchip_host_vcpu_stop(struct vcpu *vcpu)
+{
+	hrtimer_cancel(&vcpu->arch.apic_timer);
+}
+
+void irqchip_host_vm_init(struct vm *vm)
+{
+	compat_hrtimer_setup(&vm->arch.pit_timer, pit_timer_fired, CLOCK_MONOTONIC, TIMER_MODE);
+	compat_hrtimer_setup(&vm->arch.ioapic_timer, ioapic_timer_fired, CLOCK_MONOTONIC,
+			     TIMER_MODE);
+}
+
+/*
+ * No ioctl, vCPU or irqfd is left. Each callback can still reach the other timers by an interrupt
+ * that it raises: a LAPIC's by none, the IOAPIC's by a level line that storms, the PIT's by an
+ * acknowledgement, which takes a vCPU. So this order leaves none behind.
+ */
+void irqchip_host_vm_stop(struct vm *vm)
+{
+	struct vcpu *vcpu;
+	u32 i;
+
+	hrtimer_cancel(&vm->arch.pit_timer);
+	hrtimer_cancel(&vm->arch.ioapic_timer);
+	if (vm->irqchip_mode == IRQCHIP_NONE)
+		return;
+	vm_for_each_vcpu (vm, i, vcpu)
+		irqchip_host_vcpu_stop(vcpu);
+}
