@@ -183,6 +183,12 @@ static bool extint_pending(struct irqchip *chip, const struct vlapic *apic)
 	       (vlapic_accepts_extint(apic) || vlapic_extint_requested(apic));
 }
 
+/* Without the look at the timer, which must wait while the host is still restoring (T2). */
+static int takeable(struct irqchip *chip, struct vlapic *apic)
+{
+	return extint_pending(chip, apic) ? IRQCHIP_EXTINT : vlapic_peek(apic);
+}
+
 /* --- pins and GSIs --- */
 
 static int deliver_from_pin(struct irqchip *chip, u32 pin, const struct irq_msg *msg)
@@ -398,7 +404,7 @@ static void carry_out_lapic(struct irqchip *chip, struct vlapic *apic,
 		carry_out_eoi(chip, apic->index, fx);
 	if (fx->what & VLAPIC_FX_IPI)
 		(void)irqchip_deliver(chip, &fx->ipi, (int)apic->index);
-	if ((fx->what & VLAPIC_FX_SELF) && irqchip_peek(chip, apic->index) >= 0)
+	if ((fx->what & VLAPIC_FX_SELF) && takeable(chip, apic) >= 0)
 		notify(chip, apic, NOTIFY_KICK);
 	/* VLAPIC_FX_MAP: destinations are matched against the LAPICs themselves; no map to rebuild.
 	 */
@@ -474,8 +480,11 @@ void irqchip_watch_gsi(struct irqchip *chip, u32 gsi, bool on)
 
 static void look_at_timer(struct irqchip *chip, struct vlapic *apic)
 {
-	u64 now = chip_now(chip);
+	u64 now;
 
+	if (likely(!(READ_ONCE(apic->look) & VLAPIC_LOOK_TIMER)))
+		return;
+	now = chip_now(chip);
 	vlapic_timer_look(apic, now, chip->host->guest_tsc(chip->ctx, apic->index));
 	notify(chip, apic, vlapic_timer_poll(apic, now));
 	arm_lapic_timer(chip, apic);
@@ -487,9 +496,8 @@ int irqchip_peek(struct irqchip *chip, u32 vcpu)
 
 	if (!apic)
 		return -1;
-	if (READ_ONCE(apic->look) & VLAPIC_LOOK_TIMER)
-		look_at_timer(chip, apic);
-	return extint_pending(chip, apic) ? IRQCHIP_EXTINT : vlapic_peek(apic);
+	look_at_timer(chip, apic);
+	return takeable(chip, apic);
 }
 
 int irqchip_ack(struct irqchip *chip, u32 vcpu)
@@ -500,6 +508,7 @@ int irqchip_ack(struct irqchip *chip, u32 vcpu)
 
 	if (!apic)
 		return -1;
+	look_at_timer(chip, apic);
 	if (!extint_pending(chip, apic))
 		return vlapic_ack(apic);
 	vlapic_take_extint(apic);
