@@ -4,6 +4,7 @@
  * C side: vmx.h (prototypes), run.c (what surrounds them).
  */
 #include <linux/linkage.h>
+#include <linux/objtool.h>
 #include <asm/asm.h>
 #include <asm/asm-offsets.h>
 #include <asm/cpufeatures.h>
@@ -77,6 +78,7 @@ SYM_FUNC_START(vmx_enter_guest)
 	jmp	.Lfailed
 
 SYM_INNER_LABEL(vmx_exit_point, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR		/* an exit is no indirect branch */
 	push	%rdi			/* the guest's; regs is one below */
 	mov	8(%rsp), %rdi
 	mov	%rax, RAX_(%rdi)
@@ -148,6 +150,7 @@ SYM_FUNC_START(vmx_call_handler)
 	pushf
 	push	$__KERNEL_CS
 	CALL_NOSPEC rdi			/* pushes the RIP of the frame */
+	mov	%rbp, %rsp		/* as the IRET has done; objtool can't know */
 	pop	%rbp
 	RET
 SYM_FUNC_END(vmx_call_handler)

@@ -9,6 +9,7 @@
  */
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
+#include <linux/mm.h>
 #include <linux/syscore_ops.h>
 #include <asm/cpufeature.h>
 #include <asm/desc.h>
@@ -149,7 +150,7 @@ static void emergency_disable(void)
 {
 	if (__read_cr4() & X86_CR4_VMXE) {
 		vmx_vmxoff();
-		native_write_cr4(__read_cr4() & ~X86_CR4_VMXE);
+		cr4_clear_bits(X86_CR4_VMXE);
 	}
 }
 #else /* these kernels look at CR4.VMXE themselves */
