@@ -14,8 +14,10 @@
  */
 #include <cpuid.h>
 
+#define XCR0_X87          0x001ULL
+#define XCR0_SSE          0x002ULL
 #define XCR0_YMM          0x004ULL
-#define XCR0_ZMM          0x0e0ULL
+#define XCR0_ZMM          0x0e0ULL /* opmask and both halves: all or none */
 #define XCR0_PKRU         0x200ULL
 
 #define GUEST_CR4_OSXSAVE BIT_ULL(18)
@@ -237,31 +239,49 @@ static const struct leaf_row leaves_after_d[] = {
 /* The list while it is built. */
 struct builder {
 	const struct cpuid_limits *limits;
+	u64 xcr0; /* of the limits, what makes sense and fits the 4 KiB of struct kvm_xsave */
 	cpuid_host_fn host;
 	struct kvm_cpuid_entry2 *out;
 	u32 max, n;
 	u32 host_basic, host_extended, host_leaf7; /* largest leaves, and subleaf of leaf 7 */
 };
 
-static bool need_met(const struct cpuid_limits *l, u8 need)
+/* SDM: "XSAVE-Supported Features and State-Component Bitmaps": what XCR0 may hold together. */
+static u64 sensible_xcr0(u64 xcr0)
 {
+	u64 offered = xcr0 & (XCR0_X87 | XCR0_SSE);
+
+	if (offered != (XCR0_X87 | XCR0_SSE))
+		return 0;
+	if (xcr0 & XCR0_YMM) {
+		offered |= XCR0_YMM;
+		if ((xcr0 & XCR0_ZMM) == XCR0_ZMM)
+			offered |= XCR0_ZMM;
+	}
+	return offered | (xcr0 & XCR0_PKRU);
+}
+
+static bool need_met(const struct builder *b, u8 need)
+{
+	const struct cpuid_limits *l = b->limits;
+
 	switch (need) {
 	case XSAVE:
-		return l->xcr0;
+		return b->xcr0;
 	case YMM:
-		return l->xcr0 & XCR0_YMM;
+		return b->xcr0 & XCR0_YMM;
 	case ZMM:
-		return (l->xcr0 & XCR0_ZMM) == XCR0_ZMM;
+		return b->xcr0 & XCR0_ZMM;
 	case RDTSCP:
 		return l->rdtscp;
 	case INVPCID:
 		return l->invpcid;
 	case XSAVES:
-		return l->xsaves && l->xcr0;
+		return l->xsaves && b->xcr0;
 	case UMIP:
 		return l->umip;
 	case PKU:
-		return l->pku && (l->xcr0 & XCR0_PKRU);
+		return l->pku && (b->xcr0 & XCR0_PKRU);
 	case LA57:
 		return l->la57;
 	default:
@@ -315,8 +335,7 @@ static void add_features(const struct builder *b, u32 leaf, u32 sub, const u32 *
 
 		if (words[f->word].leaf != leaf || words[f->word].sub != sub)
 			continue;
-		if (f->need == EMULATED ||
-		    ((host[reg] & BIT(f->bit)) && need_met(b->limits, f->need)))
+		if (f->need == EMULATED || ((host[reg] & BIT(f->bit)) && need_met(b, f->need)))
 			regs[reg] |= BIT(f->bit);
 	}
 }
@@ -379,36 +398,41 @@ static void add_leaf_4(struct builder *b)
 /* Extended state: what XCR0 may hold, and where the host's XSAVE puts each component. */
 static void add_leaf_d(struct builder *b)
 {
-	u64 xcr0 = b->limits->xcr0;
 	u32 host[CPUID_REGS], regs[CPUID_REGS] = { 0 };
 	u64 end = XSAVE_LEGACY_AREA;
 	u32 head = b->n;
 
-	if (b->host_basic < 0xd || !xcr0)
+	if (b->host_basic < 0xd || !b->xcr0)
 		return;
 	emit(b, 0xd, 0, true, regs); /* filled in below */
 	host_query(b, 0xd, 1, host);
 	add_features(b, 0xd, 1, host, regs);
 	emit(b, 0xd, 1, true, regs);
 	for (u32 sub = 2; sub < 63; sub++) {
-		if (!(xcr0 & BIT_ULL(sub)))
+		if (!(b->xcr0 & BIT_ULL(sub)))
 			continue;
 		host_query(b, 0xd, sub, host);
 		end = max_t(u64, end, (u64)host[CPUID_REG_EAX] + host[CPUID_REG_EBX]);
 		emit(b, 0xd, sub, true, host);
 	}
 	if (head < b->max) {
-		b->out[head].eax = (u32)xcr0;
+		b->out[head].eax = (u32)b->xcr0;
 		b->out[head].ebx = XSAVE_LEGACY_AREA;
 		b->out[head].ecx = (u32)end;
-		b->out[head].edx = (u32)(xcr0 >> 32);
+		b->out[head].edx = (u32)(b->xcr0 >> 32);
 	}
 }
 
 int cpuid_supported(const struct cpuid_limits *limits, cpuid_host_fn host,
 		    struct kvm_cpuid_entry2 *out, u32 max, u32 *n)
 {
-	struct builder b = { .limits = limits, .host = host, .out = out, .max = max };
+	struct builder b = {
+		.limits = limits,
+		.xcr0 = sensible_xcr0(limits->xcr0),
+		.host = host,
+		.out = out,
+		.max = max,
+	};
 	u32 regs[CPUID_REGS];
 
 	host(0, 0, regs);

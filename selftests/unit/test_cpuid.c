@@ -93,7 +93,7 @@ static void old_host(u32 leaf, u32 sub, u32 regs[CPUID_REGS])
 }
 
 static const struct cpuid_limits all_limits = {
-	.xcr0 = 0x2e7,
+	.xcr0 = 0x2ff,
 	.rdtscp = true,
 	.invpcid = true,
 	.xsaves = true,
@@ -363,11 +363,25 @@ static void test_state_components(void **state)
 	limits.xcr0 = 0x67; /* not all of AVX-512's components */
 	build(&limits, skylake_host);
 	assert_false(has(7, 0, CPUID_REG_EBX, 16));
+	expect_leaf(0xd, 0, 7, 0x240, 0x340, 0);
 
-	limits.xcr0 = 0;
+	limits.xcr0 = 0xe3; /* AVX-512 without AVX */
 	build(&limits, skylake_host);
-	assert_false(has(1, 0, CPUID_REG_ECX, 26));
-	assert_null(cpuid_find(list, listed, 0xd, 0));
+	assert_false(has(7, 0, CPUID_REG_EBX, 16));
+	expect_leaf(0xd, 0, 3, 0x240, 0x240, 0);
+
+	limits.xcr0 = ~0ULL; /* MPX, AMX and what is to come */
+	build(&limits, skylake_host);
+	expect_leaf(0xd, 0, 0x2e7, 0x240, 0xa88, 0);
+	assert_null(cpuid_find(list, listed, 0xd, 3));
+	assert_null(cpuid_find(list, listed, 0xd, 18));
+
+	/* none, or not even SSE: no XSAVE */
+	for (limits.xcr0 = 0; limits.xcr0 < 3; limits.xcr0++) {
+		build(&limits, skylake_host);
+		assert_false(has(1, 0, CPUID_REG_ECX, 26));
+		assert_null(cpuid_find(list, listed, 0xd, 0));
+	}
 }
 
 /* KVM_GET_SUPPORTED_CPUID with too little room: the count is told, nothing is written beyond. */
