@@ -72,12 +72,9 @@ static void test_no_table_no_rows(void **state)
 static void test_lookup(void **state)
 {
 	const struct kvm_irq_routing_entry rows[] = {
-		msi_row(4095, 0xfee01000, 0, 0x41),
-		pin_row(4, KVM_IRQCHIP_IOAPIC, 4),
-		msi_row(24, 0xfee00000, 0, 0x4030),
-		pin_row(0, KVM_IRQCHIP_PIC_MASTER, 0),
-		pin_row(4, KVM_IRQCHIP_PIC_MASTER, 4),
-		pin_row(0, KVM_IRQCHIP_IOAPIC, 2),
+		msi_row(4095, 0xfee01000, 0, 0x41),    pin_row(4, KVM_IRQCHIP_IOAPIC, 4),
+		msi_row(24, 0xfee00000, 0, 0x4030),    pin_row(0, KVM_IRQCHIP_PIC_MASTER, 0),
+		pin_row(4, KVM_IRQCHIP_PIC_MASTER, 4), pin_row(0, KVM_IRQCHIP_IOAPIC, 2),
 	};
 	const struct irq_route *r;
 	u32 n;

@@ -14,11 +14,11 @@
 
 #include <irqchip/vioapic.h>
 
-#define LEVEL	   BIT_ULL(15)
+#define LEVEL      BIT_ULL(15)
 #define ACTIVE_LOW BIT_ULL(13)
-#define LOGICAL	   BIT_ULL(11)
-#define MASKED	   IOAPIC_RTE_MASK
-#define RIRR	   IOAPIC_RTE_REMOTE_IRR
+#define LOGICAL    BIT_ULL(11)
+#define MASKED     IOAPIC_RTE_MASK
+#define RIRR       IOAPIC_RTE_REMOTE_IRR
 #define DEST(id)   ((u64)(id) << 56)
 #define DM(mode)   ((u64)(mode) << 8)
 
@@ -501,12 +501,12 @@ static void test_I4_eoi_vectors(void **state)
 	u32 vector;
 
 	(void)state;
-	rte_write(1, 0x31);			/* edge: nobody waits */
-	rte_write(2, DEST(1) | 0x32);		/* edge with an observer */
-	rte_write(3, DEST(1) | LEVEL | 0x33);	/* level */
-	rte_write(4, LEVEL | MASKED | 0x34);	/* level, masked and idle */
-	rte_write(5, LEVEL | 0x35);		/* level, in flight, then masked */
-	rte_write(6, DEST(1) | LEVEL | 0x36);	/* level, in flight, then rewritten */
+	rte_write(1, 0x31);                   /* edge: nobody waits */
+	rte_write(2, DEST(1) | 0x32);         /* edge with an observer */
+	rte_write(3, DEST(1) | LEVEL | 0x33); /* level */
+	rte_write(4, LEVEL | MASKED | 0x34);  /* level, masked and idle */
+	rte_write(5, LEVEL | 0x35);           /* level, in flight, then masked */
+	rte_write(6, DEST(1) | LEVEL | 0x36); /* level, in flight, then rewritten */
 	vioapic_set_ack_pins(&io, BIT(2) | BIT(31));
 	assert_int_equal(io.ack_pins, BIT(2));
 	line(5, true);

@@ -13,15 +13,15 @@
 
 #include <irqchip/vpic.h>
 
-#define BASE0 0x30
-#define BASE1 0x38
+#define BASE0            0x30
+#define BASE1            0x38
 
-#define EOI		 0x20
-#define SPECIFIC_EOI(i)	 (0x60 | (i))
-#define READ_IRR	 0x0a
-#define READ_ISR	 0x0b
-#define POLL		 0x0c
-#define SPECIAL_MASK_ON	 0x68
+#define EOI              0x20
+#define SPECIFIC_EOI(i)  (0x60 | (i))
+#define READ_IRR         0x0a
+#define READ_ISR         0x0b
+#define POLL             0x0c
+#define SPECIAL_MASK_ON  0x68
 #define SPECIAL_MASK_OFF 0x48
 
 static struct vpic pic;

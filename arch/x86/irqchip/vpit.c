@@ -230,7 +230,7 @@ static void set_gate(struct vpit_channel *ch, bool gate, u64 now_ns)
 /* When the output rises next after @now_ns; for a one-shot, when it rises at all. */
 static u64 next_edge(const struct vpit_channel *ch, u64 now_ns)
 {
-	u64 clocks, min_clocks = ns_to_clocks(VPIT_MIN_PERIOD_NS);
+	u64 clocks, min_clocks = ns_to_clocks(VPIT_MIN_PERIOD_NS) + 1;
 
 	if (!ch->counting || (gate_stops(ch) && !ch->gate))
 		return 0;
@@ -243,11 +243,13 @@ static u64 next_edge(const struct vpit_channel *ch, u64 now_ns)
 		return ch->load_ns + clocks_to_ns(ch->count + 1);
 	case 2:
 	case 3:
+		/* The next end of a period, or of several, if they are shorter than the host likes.
+		 */
 		clocks = elapsed(ch, now_ns);
 		if (ch->count < min_clocks)
-			clocks += min_clocks - ch->count;
-		clocks -= clocks % ch->count;
-		return ch->load_ns + clocks_to_ns(clocks + ch->count);
+			clocks += min_clocks - 1;
+		clocks += ch->count - clocks % ch->count;
+		return ch->load_ns + clocks_to_ns(clocks);
 	default:
 		return 0;
 	}
