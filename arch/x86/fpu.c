@@ -6,6 +6,8 @@
  * image in standard format, never through the container's insides, since there a component in its
  * initial state may have stale bytes. Left out: AMX and other state that needs a larger buffer.
  */
+#include <linux/cache.h>
+#include <linux/init.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <asm/cpufeature.h>
@@ -20,9 +22,9 @@
 #define XCR0_AVX512    (XFEATURE_MASK_OPMASK | XFEATURE_MASK_ZMM_Hi256 | XFEATURE_MASK_Hi16_ZMM)
 #define XCR0_SUPPORTED (XCR0_LEGACY | XFEATURE_MASK_YMM | XCR0_AVX512 | XFEATURE_MASK_PKRU)
 
-static u64 host_xcr0;
+static u64 host_xcr0 __ro_after_init;
 
-void fpu_host_init(void)
+void __init fpu_host_init(void)
 {
 	host_xcr0 = boot_cpu_has(X86_FEATURE_OSXSAVE) ? xgetbv(XCR_XFEATURE_ENABLED_MASK) : 0;
 	x86_host.xcr0 = host_xcr0 & XCR0_SUPPORTED;
@@ -70,7 +72,7 @@ void fpu_before_entry(struct vcpu *vcpu)
 		switch_fpu_return();
 }
 
-/* --- save and restore: outside KVM_RUN, so that the container is up to date ----------------------- */
+/* --- save and restore: outside KVM_RUN, so that the container is up to date -------------- */
 
 static void save_image(struct vcpu *vcpu, void *image, size_t size)
 {

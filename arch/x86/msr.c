@@ -17,35 +17,35 @@
 #include <cpuid.h>
 #include <vcpu.h>
 
-#define MSR_LIST   BIT(0) /* in KVM_GET_MSR_INDEX_LIST: userspace will save and restore it */
-#define MSR_R	   BIT(1) /* the guest may read it; userspace always may */
-#define MSR_W	   BIT(2) /* the guest may write it */
-#define MSR_HW	   BIT(3) /* userspace may write it */
-#define MSR_CANON  BIT(4) /* holds a linear address */
-#define MSR_RDTSCP BIT(5) /* only on a host with RDTSCP */
-#define MSR_RW	   (MSR_R | MSR_W | MSR_HW)
-#define MSR_SAVED  (MSR_LIST | MSR_RW)
+#define MSR_LIST      BIT(0) /* in KVM_GET_MSR_INDEX_LIST: userspace will save and restore it */
+#define MSR_R         BIT(1) /* the guest may read it; userspace always may */
+#define MSR_W         BIT(2) /* the guest may write it */
+#define MSR_HW        BIT(3) /* userspace may write it */
+#define MSR_CANON     BIT(4) /* holds a linear address */
+#define MSR_RDTSCP    BIT(5) /* only on a host with RDTSCP */
+#define MSR_RW        (MSR_R | MSR_W | MSR_HW)
+#define MSR_SAVED     (MSR_LIST | MSR_RW)
 
 #define MSR_IOCTL_MAX 255 /* entries in one KVM_GET/SET_MSRS */
 
-#define MISC_ENABLE_DEFAULT                                                                        \
-	(MSR_IA32_MISC_ENABLE_FAST_STRING | MSR_IA32_MISC_ENABLE_BTS_UNAVAIL |                     \
+#define MISC_ENABLE_DEFAULT                                                    \
+	(MSR_IA32_MISC_ENABLE_FAST_STRING | MSR_IA32_MISC_ENABLE_BTS_UNAVAIL | \
 	 MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL)
-#define MISC_ENABLE_RO                                                                             \
-	(MSR_IA32_MISC_ENABLE_EMON | MSR_IA32_MISC_ENABLE_BTS_UNAVAIL |                            \
+#define MISC_ENABLE_RO                                                  \
+	(MSR_IA32_MISC_ENABLE_EMON | MSR_IA32_MISC_ENABLE_BTS_UNAVAIL | \
 	 MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL)
-#define MISC_ENABLE_DEFINED                                                                        \
-	(MSR_IA32_MISC_ENABLE_FAST_STRING | MSR_IA32_MISC_ENABLE_TM1 |                             \
-	 MSR_IA32_MISC_ENABLE_ENHANCED_SPEEDSTEP | MSR_IA32_MISC_ENABLE_MWAIT |                    \
-	 MSR_IA32_MISC_ENABLE_LIMIT_CPUID | MSR_IA32_MISC_ENABLE_XTPR_DISABLE |                    \
+#define MISC_ENABLE_DEFINED                                                     \
+	(MSR_IA32_MISC_ENABLE_FAST_STRING | MSR_IA32_MISC_ENABLE_TM1 |          \
+	 MSR_IA32_MISC_ENABLE_ENHANCED_SPEEDSTEP | MSR_IA32_MISC_ENABLE_MWAIT | \
+	 MSR_IA32_MISC_ENABLE_LIMIT_CPUID | MSR_IA32_MISC_ENABLE_XTPR_DISABLE | \
 	 MSR_IA32_MISC_ENABLE_XD_DISABLE | MISC_ENABLE_RO)
 
-#define MTRR_CAP	 (BIT_ULL(10) | BIT_ULL(8) | X86_MTRR_VAR) /* WC, fixed ranges, count */
-#define MTRR_FIXED_1ST	 0x250
-#define MTRR_VAR_1ST	 0x200
-#define MTRR_DEF_DEFINED (BIT_ULL(11) | BIT_ULL(10) | 0xffULL) /* E, FE, type */
-#define MTRR_BASE_RES	 GENMASK_ULL(11, 8)
-#define MTRR_MASK_RES	 GENMASK_ULL(10, 0)
+#define MTRR_CAP          (BIT_ULL(10) | BIT_ULL(8) | X86_MTRR_VAR) /* WC, fixed ranges, count */
+#define MTRR_FIXED_1ST    0x250
+#define MTRR_VAR_1ST      0x200
+#define MTRR_DEF_DEFINED  (BIT_ULL(11) | BIT_ULL(10) | 0xffULL) /* E, FE, type */
+#define MTRR_BASE_RES     GENMASK_ULL(11, 8)
+#define MTRR_MASK_RES     GENMASK_ULL(10, 0)
 
 /* Not zero: guests divide by the bus ratio in bits 44:40. */
 #define PERF_STATUS_VALUE (4ULL << 40)
@@ -54,14 +54,14 @@ struct msr_row {
 	u32 first;
 	u16 count;
 	u8 access;
-	u8 word;	       /* index of the first u64 in struct x86_msrs, without handlers */
-	u64 reserved;	       /* must be zero in a write */
+	u8 word;      /* index of the first u64 in struct x86_msrs, without handlers */
+	u64 reserved; /* must be zero in a write */
 	bool (*guest)(struct vcpu *vcpu); /* does the guest's CPUID have it? NULL: always */
 	int (*get)(struct vcpu *vcpu, u32 msr, u64 *value, bool host);
 	int (*set)(struct vcpu *vcpu, u32 msr, u64 value, bool host);
 };
 
-/* --- constants ------------------------------------------------------------------------------------------ */
+/* --- constants --------------------------------------------------------------------------- */
 
 static int get_zero(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
 {
@@ -93,7 +93,7 @@ static int get_perf_status(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
 	return 0;
 }
 
-/* --- MSRs that the processor holds ------------------------------------------------------------------------ */
+/* --- MSRs that the processor holds ------------------------------------------------------- */
 
 static int get_backend(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
 {
@@ -108,7 +108,7 @@ static int set_backend(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 static bool guest_has_tsc_aux(struct vcpu *vcpu)
 {
 	return vcpu_has_cpuid(vcpu, 0x80000001, 0, CPUID_REG_EDX, 27) || /* RDTSCP */
-	       vcpu_has_cpuid(vcpu, 7, 0, CPUID_REG_ECX, 22);	     /* RDPID */
+	       vcpu_has_cpuid(vcpu, 7, 0, CPUID_REG_ECX, 22);            /* RDPID */
 }
 
 static int get_efer(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
@@ -143,7 +143,7 @@ static int set_pat(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return backend_set_msr(vcpu, msr, value);
 }
 
-/* --- time ---------------------------------------------------------------------------------------------------- */
+/* --- time -------------------------------------------------------------------------------- */
 
 static int get_tsc(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
 {
@@ -185,7 +185,7 @@ static int set_tsc_adjust(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return 0;
 }
 
-/* --- the LAPIC's ----------------------------------------------------------------------------------------------- */
+/* --- the LAPIC's ------------------------------------------------------------------------- */
 
 u64 vcpu_apic_base(struct vcpu *vcpu)
 {
@@ -252,7 +252,7 @@ static int set_lapic(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return !(host && msr == MSR_IA32_TSC_DEADLINE && value == 0);
 }
 
-/* --- memory types --------------------------------------------------------------------------------------------- */
+/* --- memory types ------------------------------------------------------------------------ */
 
 /* SDM "Memory Type Range Registers (MTRRs)": UC, WC, WT, WP, WB. */
 static bool mtrr_type_valid(u8 type)
@@ -323,7 +323,7 @@ static int set_mtrr_def(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return 0;
 }
 
-/* --- the rest --------------------------------------------------------------------------------------------------- */
+/* --- the rest ---------------------------------------------------------------------------- */
 
 static int set_misc_enable(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 {
@@ -343,16 +343,20 @@ static int set_microcode(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return 0;
 }
 
-/* --- the table ---------------------------------------------------------------------------------------------------- */
+/* --- the table --------------------------------------------------------------------------- */
 
 #define KEPT(field) .word = offsetof(struct x86_msrs, field) / sizeof(u64)
-#define ZERO	    .get = get_zero, .set = set_nothing
-#define BACKEND	    .get = get_backend, .set = set_backend
-#define LAPIC	    .get = get_lapic, .set = set_lapic
-#define FIXED	    .get = get_mtrr_fixed, .set = set_mtrr_fixed
+#define ZERO        .get = get_zero, .set = set_nothing
+#define BACKEND     .get = get_backend, .set = set_backend
+#define LAPIC       .get = get_lapic, .set = set_lapic
+#define FIXED       .get = get_mtrr_fixed, .set = set_mtrr_fixed
 
 /* clang-format off */
 static const struct msr_row msr_table[] = {
+	/* what a guest writes all the time */
+	{ 0x800, 256, MSR_RW, LAPIC }, /* x2APIC */
+	{ MSR_IA32_TSC_DEADLINE, 1, MSR_SAVED, LAPIC },
+	/* the rest by number */
 	/* Pentium machine-check address and type: no such event ever */
 	{ 0x000, 2, MSR_R, ZERO },
 	{ MSR_IA32_TSC, 1, MSR_SAVED, .get = get_tsc, .set = set_tsc },
@@ -395,8 +399,6 @@ static const struct msr_row msr_table[] = {
 	{ MSR_DRAM_ENERGY_STATUS, 1, MSR_R, ZERO },
 	{ MSR_PP0_ENERGY_STATUS, 1, MSR_R, ZERO },
 	{ MSR_PP1_ENERGY_STATUS, 1, MSR_R, ZERO },
-	{ MSR_IA32_TSC_DEADLINE, 1, MSR_SAVED, LAPIC },
-	{ 0x800, 256, MSR_RW, LAPIC }, /* x2APIC */
 	{ MSR_EFER, 1, MSR_RW, .get = get_efer, .set = set_efer },
 	{ MSR_STAR, 1, MSR_SAVED, BACKEND },
 	{ MSR_LSTAR, 2, MSR_SAVED | MSR_CANON, BACKEND }, /* and CSTAR */
@@ -472,9 +474,16 @@ int msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated)
 void msr_reset(struct vcpu *vcpu, bool init_event)
 {
 	static const u32 cleared[] = {
-		MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
-		MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE,
-		MSR_TSC_AUX, MSR_IA32_DEBUGCTLMSR,
+		MSR_IA32_SYSENTER_CS,
+		MSR_IA32_SYSENTER_ESP,
+		MSR_IA32_SYSENTER_EIP,
+		MSR_STAR,
+		MSR_LSTAR,
+		MSR_CSTAR,
+		MSR_SYSCALL_MASK,
+		MSR_KERNEL_GS_BASE,
+		MSR_TSC_AUX,
+		MSR_IA32_DEBUGCTLMSR,
 	};
 	struct x86_msrs *m = &vcpu->arch.msr;
 	unsigned int i;
@@ -490,7 +499,7 @@ void msr_reset(struct vcpu *vcpu, bool init_event)
 	backend_set_msr(vcpu, MSR_IA32_CR_PAT, 0x0007040600070406ULL);
 }
 
-/* --- ioctls ---------------------------------------------------------------------------------------------------------- */
+/* --- ioctls ------------------------------------------------------------------------------ */
 
 static u32 count_listed(void)
 {

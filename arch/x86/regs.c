@@ -7,6 +7,8 @@
  * protection keys for supervisor pages, linear-address masking, system-management mode.
  * Everything runs in the vCPU's own thread with its state loaded and vm->srcu read-locked.
  */
+#include <linux/cache.h>
+#include <linux/init.h>
 #include <asm/cpufeature.h>
 #include <asm/processor.h>
 #include <backend.h>
@@ -14,39 +16,39 @@
 #include <gwalk.h>
 #include <vcpu.h>
 
-#define CR0_DEFINED                                                                                \
-	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | X86_CR0_NE |             \
+#define CR0_DEFINED                                                                    \
+	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | X86_CR0_NE | \
 	 X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
 /* MOV to CR0 that changes one of these reloads the PDPTEs: SDM "PDPTE Registers". */
 #define CR0_PDPTR (X86_CR0_CD | X86_CR0_NW | X86_CR0_PG)
 
 /* Bits of processors that every guest has: no CPUID bit of a later generation guards them. */
-#define CR4_ALWAYS                                                                                 \
-	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE |        \
+#define CR4_ALWAYS                                                                          \
+	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | \
 	 X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT)
-#define CR4_PDPTR (X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PSE | X86_CR4_SMEP)
+#define CR4_PDPTR      (X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PSE | X86_CR4_SMEP)
 
-#define CR3_PCID    GENMASK_ULL(11, 0)
-#define CR3_NOFLUSH BIT_ULL(63)
-#define CR3_PAE_BASE GENMASK_ULL(31, 5)
+#define CR3_PCID       GENMASK_ULL(11, 0)
+#define CR3_NOFLUSH    BIT_ULL(63)
+#define CR3_PAE_BASE   GENMASK_ULL(31, 5)
 
 /* Of a PDPTE, besides the address bits above MAXPHYADDR: SDM "PDPTE Registers". */
 #define PDPTE_PRESENT  BIT_ULL(0)
 #define PDPTE_RESERVED (GENMASK_ULL(2, 1) | GENMASK_ULL(8, 5))
 
-#define DR6_POWER_ON 0xffff0ff0ULL
-#define DR7_POWER_ON 0x00000400ULL
-#define CR0_POWER_ON (X86_CR0_CD | X86_CR0_NW | X86_CR0_ET)
+#define DR6_POWER_ON   0xffff0ff0ULL
+#define DR7_POWER_ON   0x00000400ULL
+#define CR0_POWER_ON   (X86_CR0_CD | X86_CR0_NW | X86_CR0_ET)
 
-#define XSTATE_X87    BIT_ULL(0)
-#define XSTATE_SSE    BIT_ULL(1)
-#define XSTATE_YMM    BIT_ULL(2)
-#define XSTATE_BND    GENMASK_ULL(4, 3)
-#define XSTATE_AVX512 GENMASK_ULL(7, 5)
+#define XSTATE_X87     BIT_ULL(0)
+#define XSTATE_SSE     BIT_ULL(1)
+#define XSTATE_YMM     BIT_ULL(2)
+#define XSTATE_BND     GENMASK_ULL(4, 3)
+#define XSTATE_AVX512  GENMASK_ULL(7, 5)
 
-struct x86_host x86_host;
+struct x86_host x86_host __ro_after_init;
 
-/* --- what this guest may set ------------------------------------------------------------------------- */
+/* --- what this guest may set ------------------------------------------------------------- */
 
 /* CR4 bits that come with a CPUID feature. */
 static const struct {
@@ -60,14 +62,14 @@ static const struct {
 	{ X86_CR4_PKE, 7, CPUID_REG_ECX, 3 },      { X86_CR4_LA57, 7, CPUID_REG_ECX, 16 },
 };
 
-void regs_host_init(const struct kvm_cpuid_entry2 *supported, u32 n)
+void __init regs_host_init(const struct kvm_cpuid_entry2 *supported, u32 n)
 {
 	unsigned int i;
 
 	x86_host.cr4 = CR4_ALWAYS;
 	for (i = 0; i < ARRAY_SIZE(cr4_features); i++)
 		if (cpuid_has(supported, n, cr4_features[i].leaf, 0, cr4_features[i].reg,
-				    cr4_features[i].bit))
+			      cr4_features[i].bit))
 			x86_host.cr4 |= cr4_features[i].cr4;
 	x86_host.efer = EFER_SCE | EFER_LME | EFER_LMA;
 	if (boot_cpu_has(X86_FEATURE_NX))
@@ -133,7 +135,7 @@ static int load_pdptrs(struct vcpu *vcpu, u64 cr3)
 	return 0;
 }
 
-/* --- guest writes: SDM "Control Registers", instruction "MOV - Move to/from Control Registers" --------- */
+/* --- guest writes: SDM "Control Registers", "MOV-Move to/from Control Registers" -------------- */
 
 static bool cr0_valid(u64 value)
 {
@@ -223,8 +225,8 @@ int regs_set_cr4(struct vcpu *vcpu, u64 value)
 		return 1;
 	if ((changed & value & X86_CR4_PCIDE) && (!lma || (cr3 & CR3_PCID)))
 		return 1;
-	if ((changed & CR4_PDPTR) &&
-	    pae_paging(vcpu_reg(vcpu, REG_CR0), value, vcpu->arch.efer) && load_pdptrs(vcpu, cr3))
+	if ((changed & CR4_PDPTR) && pae_paging(vcpu_reg(vcpu, REG_CR0), value, vcpu->arch.efer) &&
+	    load_pdptrs(vcpu, cr3))
 		return 1;
 	backend_set_cr4(vcpu, value);
 	if (changed & (X86_CR4_OSXSAVE | X86_CR4_PKE))
@@ -292,7 +294,7 @@ int regs_set_xcr(struct vcpu *vcpu, u32 index, u64 value)
 	return 0;
 }
 
-/* --- KVM_GET/SET_REGS ------------------------------------------------------------------------------------- */
+/* --- KVM_GET/SET_REGS -------------------------------------------------------------------- */
 
 void regs_get(struct vcpu *vcpu, struct kvm_regs *r)
 {
@@ -345,7 +347,7 @@ void regs_set(struct vcpu *vcpu, const struct kvm_regs *r)
 	vcpu_set_request(vcpu, REQ_EVENT);
 }
 
-/* --- KVM_GET/SET_SREGS -------------------------------------------------------------------------------------- */
+/* --- KVM_GET/SET_SREGS ------------------------------------------------------------------- */
 
 static void get_interrupt_bitmap(struct vcpu *vcpu, struct kvm_sregs *s)
 {
@@ -438,7 +440,7 @@ int sregs_set(struct vcpu *vcpu, const struct kvm_sregs *s)
 	return 0;
 }
 
-/* --- KVM_GET/SET_DEBUGREGS -------------------------------------------------------------------------------------- */
+/* --- KVM_GET/SET_DEBUGREGS --------------------------------------------------------------- */
 
 void debugregs_get(struct vcpu *vcpu, struct kvm_debugregs *d)
 {
@@ -459,7 +461,7 @@ int debugregs_set(struct vcpu *vcpu, const struct kvm_debugregs *d)
 	return 0;
 }
 
-/* --- power-on and INIT --------------------------------------------------------------------------------------------- */
+/* --- power-on and INIT ------------------------------------------------------------------- */
 
 static void reset_segments(struct vcpu *vcpu)
 {
@@ -484,7 +486,8 @@ static void reset_segments(struct vcpu *vcpu)
 
 void regs_reset(struct vcpu *vcpu, bool init_event)
 {
-	const struct kvm_cpuid_entry2 *leaf = cpuid_find(vcpu->arch.cpuid, vcpu->arch.nr_cpuid, 1, 0);
+	const struct kvm_cpuid_entry2 *leaf =
+		cpuid_find(vcpu->arch.cpuid, vcpu->arch.nr_cpuid, 1, 0);
 	u64 cr0 = CR0_POWER_ON;
 	enum vcpu_reg reg;
 

@@ -4,6 +4,7 @@
  * themselves stand in ioctl.c and behind it; entering the guest stands in enter.c.
  */
 #include <linux/gfp.h>
+#include <linux/init.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <asm/cpufeature.h>
@@ -12,9 +13,9 @@
 #include <arch.h>
 #include <backend.h>
 
-/* --- module ---------------------------------------------------------------------------------------------- */
+/* --- module ------------------------------------------------------------------------------ */
 
-int arch_init(void)
+int __init arch_init(void)
 {
 	int r = backend_setup();
 
@@ -32,9 +33,9 @@ void arch_exit(void)
 	backend_teardown();
 }
 
-/* --- capabilities ------------------------------------------------------------------------------------------ */
+/* --- capabilities ------------------------------------------------------------------------ */
 
-/* What x86 adds to the table in virt/dev.c. Advertising is a promise: only what works stands here. */
+/* What x86 adds to the table in virt/dev.c. Advertising is a promise. */
 static const struct {
 	u32 cap;
 	u32 value;
@@ -90,7 +91,7 @@ long arch_check_extension(struct vm *vm, u32 cap)
 	return 0;
 }
 
-/* --- VM ------------------------------------------------------------------------------------------------------ */
+/* --- VM ---------------------------------------------------------------------------------- */
 
 int arch_vm_init(struct vm *vm)
 {
@@ -111,7 +112,7 @@ void arch_vm_destroy(struct vm *vm)
 	backend_vm_destroy(vm);
 }
 
-/* --- vCPU ---------------------------------------------------------------------------------------------------- */
+/* --- vCPU -------------------------------------------------------------------------------- */
 
 static bool is_boot_cpu(const struct vcpu *vcpu)
 {
@@ -226,7 +227,7 @@ void arch_vcpu_put(struct vcpu *vcpu)
 	backend_put(vcpu);
 }
 
-/* --- statistics ------------------------------------------------------------------------------------------------ */
+/* --- statistics -------------------------------------------------------------------------- */
 
 void arch_count_interrupts(struct vcpu *vcpu, u64 *counts)
 {
