@@ -8,7 +8,7 @@ the reason of a failed VM entry, a triple fault, and whether the machine was pow
 import re
 import subprocess
 
-from labkit import bochs, bootimage
+from labkit import bochs, bootimage, paths
 from labkit.say import LabError
 
 NAME = "bochs"
@@ -58,13 +58,13 @@ def _configuration(run, spec, images, terminal):
     bios, vga = bochs.firmware()
     lines = [
         f"cpu: model={spec.model or DEFAULT_MODEL}, count={spec.cpus}, ips={IPS}, "
-        f"quantum={spec.quantum}, reset_on_triple_fault=0",
+        f"quantum={spec.quantum}, reset_on_triple_fault=0, msrs={paths.LAB / 'boot/msrs'}",
         f"memory: guest={spec.mem}, host={spec.mem}",
         f"romimage: file={bios}, options=fastboot",
         f"vgaromimage: file={vga}",
         f"optromimage1: file={bootimage.rom()}, address={bootimage.ROM_ADDRESS:#x}",
         "vga: extension=vbe, update_freq=1",
-        "clock: sync=none, time0=utc",
+        f"clock: sync={'slowdown' if spec.real_time else 'none'}, time0=utc",
         "pci: enabled=1, chipset=i440fx",
         "ata0: enabled=0",
         "ata1: enabled=0",

@@ -25,7 +25,8 @@ PARAMETERS = ("console=ttyS0 ignore_loglevel nokaslr oops=panic softlockup_panic
               "cryptomgr.notests initcall_blacklist=load_system_certificate_list")
 BOOT_COMPLAINT = re.compile(rb"LAB-BOOT: (.*)\n")
 LOOK_EVERY = 0.25           # seconds between two looks at the logs
-GRACE = 10                  # seconds a dying machine has to finish its log
+GRACE = 10                  # seconds from the power-off to the emulator's end
+TERMINAL = "/dev/ttyS1"     # of a session that the user types into
 POWER_OFF = 60              # seconds from the command's end to the power-off
 
 
@@ -43,7 +44,8 @@ class Spec:
     added: list = dataclasses.field(default_factory=list)
     kernel_parameters: list = dataclasses.field(default_factory=list)
     timeout: float = 300
-    quantum: int = 16
+    quantum: int = 16           # instructions that a halted CPU lets pass (bochs)
+    real_time: bool = False     # virtual time does not outrun the real one (bochs)
     tolerated: list = dataclasses.field(default_factory=list)
     build: bool = True
     time: bool = False
@@ -61,72 +63,86 @@ class Session:
         self._kernel = verdict.KernelLog()
         self._emulator = machine.Log()
         self._broken = None             # the channel's own failure
+        self._tails = ()
 
-    def run(self):
-        """Run it; returns the exit status for our own process."""
+    def run(self, console=None):
+        """Run it; returns the exit status for our own process.
+
+        console: a Console, for a session that the user types into.
+        """
         run = paths.new_run_dir()
         try:
-            return self._run(run)
+            return self._run(run, console)
         finally:
             paths.run_is_over(run)
 
-    def _run(self, run):
+    def _run(self, run, console):
         spec = self.spec
         loaded = modules.collect(spec.kernel, spec.module, spec.build)
-        archive = initramfs.build(loaded, spec.parameters, spec.command, spec.added)
+        archive = initramfs.build(loaded, spec.parameters, spec.command, spec.added,
+                                  TERMINAL if console else None)
         parameters = " ".join([PARAMETERS, *spec.kernel_parameters])
         start = time.monotonic()
-        process = self.machine.boot_linux(run, spec, spec.kernel, archive, parameters)
-        tails = ((verdict.Tail(run / self.machine.KERNEL_LOG), self._kernel),
-                 (verdict.Tail(run / self.machine.EMULATOR_LOG), self._emulator))
+        process = self.machine.boot_linux(run, spec, spec.kernel, archive, parameters,
+                                          console.name if console else None)
+        self._tails = ((verdict.Tail(run / self.machine.KERNEL_LOG), self._kernel),
+                       (verdict.Tail(run / self.machine.EMULATOR_LOG), self._emulator))
         try:
-            timed_out = self._watch(process, tails, start + spec.timeout)
+            timed_out = self._watch(process, console, start + spec.timeout)
         finally:
             _end(process)
-        for tail, log in tails:
-            for line in tail.lines(final=True):
-                log.line(line)
+        self._look(final=True)
         if spec.time and self.began:
             warn(f"{self.began - start:.1f} s to the command, "
                  f"{time.monotonic() - start:.1f} s in all")
         return self._judge(run, process, timed_out)
 
-    def _watch(self, process, tails, deadline):
-        """Carry output and watch the logs until the machine is off or dead; True: time-out."""
+    def _watch(self, process, console, deadline):
+        """Carry what is to be carried until the machine is off or dead; True: time-out."""
         link = channel.Channel(self._frame)
         selector = selectors.DefaultSelector()
         os.set_blocking(process.stdout.fileno(), False)
         selector.register(process.stdout, selectors.EVENT_READ)
+        if console:
+            selector.register(console.master, selectors.EVENT_READ, console.printed)
         next_look = 0
+        typing = False
         while True:
-            selector.select(timeout=LOOK_EVERY)
+            if console and self.began and not typing:       # typed before: would be lost
+                typing = True
+                selector.register(sys.stdin, selectors.EVENT_READ, console.typed)
+            ready = selector.select(timeout=LOOK_EVERY)
+            for key, _ in ready:
+                if key.data and key.data() is False:
+                    selector.unregister(key.fileobj)
             data = process.stdout.read(1 << 20)
-            if data:
-                try:
-                    link.feed(data)
-                except channel.BadFrame as bad:
-                    self._broken = str(bad)
-                    return False
-            elif data == b"" or process.poll() is not None:
+            try:
+                link.feed(data or b"")
+            except channel.BadFrame as bad:
+                self._broken = str(bad)
+            complaint = BOOT_COMPLAINT.search(link.preamble)
+            if complaint:
+                self._broken = complaint.group(1).decode("latin-1")
+            if self._broken or data == b"" or (data is None and process.poll() is not None):
                 return False
             now = time.monotonic()
             if now < next_look:
                 continue
             next_look = now + LOOK_EVERY
-            for tail, log in tails:
-                for line in tail.lines():
-                    log.line(line)
-            if complaint := BOOT_COMPLAINT.search(link.preamble):
-                self._broken = complaint.group(1).decode("latin-1")
+            self._look()
+            if self._kernel.dead or self._emulator.resets > 1:
                 return False
-            if self._kernel.dead or self._emulator.resets > 1 or self._emulator.powered_off:
+            if self._emulator.powered_off:
                 deadline = min(deadline, now + GRACE)
-                if self._kernel.dead or self._emulator.resets > 1:
-                    return False
             elif self.status is not None or self.refused is not None:
                 deadline = min(deadline, now + POWER_OFF)
             if now > deadline:
                 return True
+
+    def _look(self, final=False):
+        for tail, log in self._tails:
+            for line in tail.lines(final):
+                log.line(line)
 
     def _frame(self, kind, payload):
         if kind == channel.OUT:
@@ -153,11 +169,14 @@ class Session:
         if self._broken:
             return _machine_failed(f"output channel: {self._broken}", kernel_log)
         if self.refused:
-            return _machine_failed(self.refused, kernel_log)
+            return _machine_failed(f"{self.refused} (the kernel's last line: "
+                                   f"{self._kernel.last})", kernel_log)
         if timed_out and self.status is None:
             warn(f"time-out after {self.spec.timeout:g} s; the kernel's last line: "
                  f"{self._kernel.last or 'none'} (log: {kernel_log})")
             return STATUS_TIMEOUT
+        if self.status is None and self._emulator.powered_off:
+            return _machine_failed("it was powered off before the command ended", kernel_log)
         if self.status is None:
             return _machine_failed(f"it ended (status {process.returncode}) before the command "
                                    "did", emulator_log)
