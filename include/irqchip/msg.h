@@ -21,9 +21,6 @@ int msg_from_msi(u64 address, u32 data, bool x2apic_format, struct irq_msg *msg)
 /* SDM "Interrupt Command Register (ICR)". In xAPIC mode the destination is the top byte of @hi. */
 void msg_from_icr(u32 lo, u32 hi, bool x2apic, struct irq_msg *msg);
 
-/* IOAPIC redirection entry: 82093AA data sheet, "I/O Redirection Table Registers". */
-void msg_from_rte(u64 rte, struct irq_msg *msg);
-
 /* Would @msg go to only one of several matching LAPICs? */
 static inline bool msg_is_lowest(const struct irq_msg *msg)
 {

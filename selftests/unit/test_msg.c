@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Interrupt messages: decoding of MSI, ICR and redirection entries, and whom a message reaches.
+ * Interrupt messages: decoding of MSI and ICR, and whom a message reaches.
  * The destination match is checked against a model that is written the slow way.
  */
 #include "harness.h"
@@ -76,19 +76,6 @@ static void icr_level_and_trigger_mean_init_deassert_only(void **state)
 		msg_from_icr(dm << 8 | LAPIC_ICR_LEVEL | LAPIC_ICR_ASSERT | 0x30, 0, false, &msg);
 		assert_true(msg.assert);
 	}
-}
-
-static void rte_decode(void **state)
-{
-	struct irq_msg msg;
-
-	(void)state;
-	msg_from_rte(0x7f00000000008931ULL, &msg);
-	assert_int_equal(msg.dest, 0x7f);
-	assert_int_equal(msg.vector, 0x31);
-	assert_int_equal(msg.delivery, IRQ_DM_LOWEST);
-	assert_true(msg.logical && msg.level && msg.assert);
-	assert_int_equal(msg.path, IRQ_PATH_IOAPIC);
 }
 
 static struct irq_msg fixed(u32 dest, bool logical)
@@ -325,7 +312,6 @@ int main(void)
 		cmocka_unit_test(msi_high_half_needs_the_x2apic_format),
 		cmocka_unit_test(icr_decode),
 		cmocka_unit_test(icr_level_and_trigger_mean_init_deassert_only),
-		cmocka_unit_test(rte_decode),
 		cmocka_unit_test(physical_match),
 		cmocka_unit_test(flat_match),
 		cmocka_unit_test(cluster_match),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Interrupt messages: from what software wrote (MSI, redirection entry, ICR) to struct irq_msg, and
- * from struct irq_msg to the LAPICs it names. Nothing here has state of its own.
+ * Interrupt messages: from what software wrote (MSI, ICR) to struct irq_msg, and from struct irq_msg
+ * to the LAPICs it names. Nothing here has state of its own. Redirection entries become messages
+ * in vioapic.c, where their layout is known.
  */
 #include <irqchip/msg.h>
 #include <irqchip/vlapic.h>
@@ -16,13 +17,6 @@
 #define MSI_DATA_DELIVERY 0x00000700u
 #define MSI_DATA_ASSERT   0x00004000u
 #define MSI_DATA_LEVEL    0x00008000u
-
-/* 82093AA "I/O Redirection Table Registers". */
-#define RTE_VECTOR        0x00000000000000ffULL
-#define RTE_DELIVERY      0x0000000000000700ULL
-#define RTE_LOGICAL       0x0000000000000800ULL
-#define RTE_LEVEL         0x0000000000008000ULL
-#define RTE_DEST          0xff00000000000000ULL
 
 int msg_from_msi(u64 address, u32 data, bool x2apic_format, struct irq_msg *msg)
 {
@@ -64,19 +58,6 @@ void msg_from_icr(u32 lo, u32 hi, bool x2apic, struct irq_msg *msg)
 			  (lo & LAPIC_ICR_ASSERT),
 		.x2apic_dest = x2apic,
 		.path = IRQ_PATH_IPI,
-	};
-}
-
-void msg_from_rte(u64 rte, struct irq_msg *msg)
-{
-	*msg = (struct irq_msg){
-		.dest = FIELD_GET(RTE_DEST, rte),
-		.vector = FIELD_GET(RTE_VECTOR, rte),
-		.delivery = FIELD_GET(RTE_DELIVERY, rte),
-		.logical = rte & RTE_LOGICAL,
-		.level = rte & RTE_LEVEL,
-		.assert = true,
-		.path = IRQ_PATH_IOAPIC,
 	};
 }
 
