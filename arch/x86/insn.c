@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Decoder of guest instructions with a memory operand: prefixes, opcode maps, ModRM, SIB, immediate.
+ * Decoder of guest instructions with a memory operand: prefixes, opcodes, ModRM, SIB, immediate.
  *
  * Models the instruction format of all modes for the opcodes in the tables below; every other
  * opcode is refused, so the tables are the list of what can be emulated. Portable C without state;
@@ -344,7 +344,7 @@ static int decode_modrm(struct cursor *c)
 	return 0;
 }
 
-/* Replace a group by the operation that ModRM.reg selects, or GINSN_NONE. Return: the attributes. */
+/* Replace a group by the operation that ModRM.reg selects, or GINSN_NONE. Returns attributes. */
 static u16 resolve_group(struct ginsn *insn, u16 attr)
 {
 	u8 ext = insn->reg;

@@ -40,7 +40,7 @@ static u64 sign_extend(u64 value, unsigned int size)
 	return ((value & size_mask(size)) ^ sign) - sign;
 }
 
-/* A register after a write of @size bytes: 32-bit results are zero-extended, smaller ones merged. */
+/* A register after a write of @size bytes: 32-bit results zero-extend, smaller ones are merged. */
 static u64 merge(u64 old, u64 value, unsigned int size)
 {
 	if (size >= 4)
