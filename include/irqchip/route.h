@@ -38,7 +38,6 @@ struct irq_route {
 #define ROUTE_NO_GSI   0xffff
 
 struct irq_routing {
-	u32 nr;
 	u16 first[IRQCHIP_MAX_GSI + 1]; /* rows of GSI g: first[g] .. first[g + 1] - 1 */
 	u16 gsi_of_pin[KVM_NR_IRQCHIPS][IOAPIC_NR_PINS]; /* the way back; ROUTE_NO_GSI */
 	struct irq_route rows[];

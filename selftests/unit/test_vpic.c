@@ -159,8 +159,13 @@ static void test_icw_sequence(void **state)
 }
 
 /* ICW1 forgets pending edges and what is in service, and reports them as over. */
-static void test_icw1_acknowledges(void **state)
+static void test_icw1(void **state)
 {
+	const struct kvm_pic_state reset = { .irq_base = BASE0,
+					     .init_state = 1,
+					     .elcr_mask = 0xf8 };
+	struct kvm_pic_state image;
+
 	(void)state;
 	pulse(0);
 	assert_int_equal(ack(), BASE0);
@@ -172,6 +177,19 @@ static void test_icw1_acknowledges(void **state)
 	assert_int_equal(irr(0x20), 0);
 	assert_int_equal(isr(0x20), 0);
 
+	/* and it puts every mode back */
+	initialize(0x13);
+	out(0x20, 0x80);
+	out(0x20, 0xc0 | 3);
+	out(0x20, SPECIAL_MASK_ON);
+	out(0x20, READ_ISR);
+	out(0x21, 0x55);
+	out(0x20, POLL);
+	out(0x20, 0x10);
+	vpic_get_state(&pic, 0, &image);
+	assert_memory_equal(&image, &reset, sizeof(image));
+
+	initialize(0x01);
 	pulse(9);
 	pulse(12);
 	out(0xa0, 0x11);
@@ -354,6 +372,15 @@ static void test_rotation(void **state)
 	assert_int_equal(fx.acked_mask, 0);
 	out(0x20, 0xe0 | 3);
 	assert_int_equal(fx.acked_mask, BIT(3));
+	pulse(3);
+	pulse(4);
+	assert_int_equal(ack(), BASE0 + 4);
+	out(0x20, SPECIFIC_EOI(4)); /* this one does not rotate */
+	pulse(4);
+	assert_int_equal(ack(), BASE0 + 4);
+	out(0x20, EOI);
+	assert_int_equal(ack(), BASE0 + 3);
+	out(0x20, EOI);
 	out(0x20, 0xc0 | 6); /* set priority: 7 is the highest */
 	pulse(0);
 	pulse(6);
@@ -387,9 +414,9 @@ static void test_rotation_with_auto_eoi(void **state)
 	out(0x20, 0x00);
 	pulse(5);
 	assert_int_equal(ack(), BASE0 + 5);
-	pulse(4); /* 4 is the highest since 3 was served; 5 did not rotate it */
+	pulse(3); /* 4 is the highest since 3 was served; 5 did not rotate it */
 	pulse(5);
-	assert_int_equal(ack(), BASE0 + 4);
+	assert_int_equal(ack(), BASE0 + 5);
 }
 
 static void test_special_mask(void **state)
@@ -497,11 +524,12 @@ static void test_poll(void **state)
 	assert_int_equal(fx.acked_mask, BIT(6));
 
 	/* polled through the data port; the slave's request leaves the master */
+	out(0xa1, 0x40);
 	pulse(10);
 	out(0xa0, POLL);
 	assert_int_equal(in(0xa1), 0x82);
 	assert_false(vpic_output(&pic));
-	assert_int_equal(in(0xa1), 0); /* one poll, one answer: the mask again */
+	assert_int_equal(in(0xa1), 0x40); /* one poll, one answer: the mask again */
 }
 
 /* --- sources and ports ------------------------------------------------------------------------- */
@@ -707,7 +735,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_seabios_then_linux),
 		TEST(test_icw_sequence),
-		TEST(test_icw1_acknowledges),
+		TEST(test_icw1),
 		TEST(test_edge_cycle),
 		TEST(test_edge_latches_and_coalesces),
 		TEST(test_masked),

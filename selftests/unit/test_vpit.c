@@ -158,10 +158,13 @@ static void test_latch_holds(void **state)
 	/* then the counter itself again, byte by byte */
 	assert_int_equal(in(0x40), 9700 & 0xff);
 	assert_int_equal(in(0x40), 9700 >> 8);
-	/* a new control word drops a latch */
+	/* a new control word drops latches, and has nothing to do with the speaker */
+	out(0x61, 1);
 	out(0x43, 0x00);
+	out(0x43, 0xc2);
 	program(0, 2, 500);
 	assert_int_equal(read_word(0), 500);
+	assert_int_equal(in(0x61) & 0x03, 0x01);
 }
 
 static void test_latch_in_byte_mode(void **state)
@@ -398,21 +401,21 @@ static void test_gate_restarts(void **state)
 	assert_false(out2());
 	out(0x61, 0);
 	assert_true(out2());
-	now = at_clock(1000);
+	now = at_clock(1300);
 	out(0x61, 1);
 	assert_int_equal(latched_count(2), 1000);
-	now = at_clock(1499);
+	now = at_clock(1799);
 	assert_true(out2());
-	now = at_clock(1501);
+	now = at_clock(1801);
 	assert_false(out2());
 
 	/* a gate that was high all along is no trigger */
 	out(0x61, 1);
 	assert_false(out2());
 
-	now = at_clock(2000);
+	now = at_clock(3000);
 	program(2, 2, 10);
-	now = at_clock(2009);
+	now = at_clock(3009);
 	out(0x61, 0);
 	assert_true(out2());
 }
@@ -752,13 +755,26 @@ static void test_state_paused(void **state)
 	assert_true(out2());
 
 	/* QEMU may raise the gate in the image itself */
-	out(0x61, 0);
 	program(2, 0, 1000);
+	now += 300 * 1000000000ULL / VPIT_HZ;
+	out(0x61, 0);
 	vpit_get_state(&pit, &image);
 	image.channels[2].gate = 1;
 	assert_int_equal(vpit_set_state(&pit, &image, now), 0);
 	now += 500 * 1000000000ULL / VPIT_HZ;
-	assert_in_range(latched_count(2), 499, 502);
+	assert_in_range(latched_count(2), 199, 203);
+
+	/* in-tree KVM has no paused counters: a time, and a low gate */
+	image.channels[2].gate = 0;
+	image.channels[2].count_load_time = (s64)(now - 600 * 1000000000ULL / VPIT_HZ);
+	assert_int_equal(vpit_set_state(&pit, &image, now), 0);
+	now += 1000000000;
+	assert_in_range(latched_count(2), 400, 401);
+	image.channels[2].mode = 1; /* where the gate is the trigger, counting goes on */
+	image.channels[2].count_load_time = (s64)now;
+	assert_int_equal(vpit_set_state(&pit, &image, now), 0);
+	now += 600 * 1000000000ULL / VPIT_HZ;
+	assert_in_range(latched_count(2), 400, 401);
 }
 
 /* A one-shot that is over does not fire again; one that ended on the way fires at once. */
@@ -772,6 +788,11 @@ static void test_state_one_shots(void **state)
 	assert_int_equal(image.channels[0].count_load_time, VPIT_TIME_DONE);
 	assert_int_equal(vpit_deadline(&pit), 0);
 	assert_int_equal(status(0), 0xb0);
+	/* nor where the target has a timer running */
+	vpit_get_state(&pit, &image);
+	program(0, 2, 1000);
+	assert_int_equal(vpit_set_state(&pit, &image, now), 0);
+	assert_int_equal(vpit_deadline(&pit), 0);
 
 	vpit_get_state(&pit, &image);
 	program(0, 0, 1000);

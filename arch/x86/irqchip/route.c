@@ -51,7 +51,7 @@ static int parse_msi(struct irq_route *row, const struct kvm_irq_routing_msi *ms
 
 static int parse_row(struct irq_route *row, const struct kvm_irq_routing_entry *entry, u32 flags)
 {
-	if (entry->gsi >= IRQCHIP_MAX_GSI || entry->flags)
+	if (entry->flags)
 		return -EINVAL;
 	row->gsi = entry->gsi;
 	row->type = (u8)entry->type;
@@ -77,7 +77,7 @@ static bool row_fits(const struct irq_route *rows, u32 n, const struct irq_route
 	return true;
 }
 
-/* first[g] becomes the number of rows of all GSIs below g. */
+/* first[g] becomes the number of rows of all GSIs below g. Checks the range of each GSI. */
 static int count_rows(struct irq_routing *mem, const struct kvm_irq_routing_entry *entries, u32 n)
 {
 	u32 i, gsi, sum = 0;
@@ -105,7 +105,6 @@ int route_build(struct irq_routing *mem, size_t size, const struct kvm_irq_routi
 	if (n > ROUTE_MAX_ROWS || size < route_size(n) || count_rows(mem, entries, n))
 		return -EINVAL;
 
-	mem->nr = n;
 	memset(mem->gsi_of_pin, 0xff, sizeof(mem->gsi_of_pin));
 	for (i = 0; i < n; i++)
 		mem->rows[i].type = 0; /* free */

@@ -221,14 +221,14 @@ bool vioapic_handles_vector(const struct vioapic *v, u8 vector)
 int vioapic_rescan_pin(struct vioapic *v, u32 pin, struct irq_msg *out)
 {
 	unsigned long flags;
-	int ret = 0;
+	int ret;
 
 	if (pin >= IOAPIC_NR_PINS)
 		return 0;
 
 	irq_lock(&v->lock, flags);
 	if (!(v->irr & BIT(pin))) {
-		v->storm[pin] = 0;
+		ret = 0;
 	} else if (is_level(&v->rte[pin])) {
 		ret = send_locked(v, pin, out);
 		if (ret > 0 && ++v->storm[pin] >= VIOAPIC_STORM_LIMIT) {
@@ -243,6 +243,8 @@ int vioapic_rescan_pin(struct vioapic *v, u32 pin, struct irq_msg *out)
 		ret = send_locked(v, pin, out);
 		if (!v->lines[pin])
 			v->irr &= ~(u32)BIT(pin);
+	} else {
+		ret = 0;
 	}
 	irq_unlock(&v->lock, flags);
 	/* A masked pin has nothing to send. */
@@ -314,10 +316,12 @@ static void write_rte_locked(struct vioapic *v, u32 pin, u64 bits, struct vioapi
 
 	rte->bits = (bits & IOAPIC_RTE_DEFINED & ~IOAPIC_RTE_READ_ONLY) |
 		    (old.bits & IOAPIC_RTE_READ_ONLY);
-	/* Linux and others switch a pin to edge and back in order to clear a stuck remote IRR. */
-	if (!is_level(rte))
+	if (!is_level(rte)) {
+		/* Linux and others switch a pin to edge and back to clear a stuck remote IRR. */
 		rte->remote_irr = 0;
-
+		/* A line that is high already does not rise. */
+		v->sent |= v->irr & BIT(pin);
+	}
 	if (rte->bits != old.bits) {
 		fx->routes_changed = true;
 		update_eoi_vectors_locked(v);
@@ -406,16 +410,19 @@ void vioapic_mmio_write(struct vioapic *v, u32 offset, u32 len, const void *data
 void vioapic_get_state(struct vioapic *v, struct kvm_ioapic_state *image)
 {
 	unsigned long flags;
-	u32 pin;
+	u32 pin, level = 0;
 
 	memset(image, 0, sizeof(*image));
 	irq_lock(&v->lock, flags);
 	image->base_address = v->base;
 	image->ioregsel = v->selector;
 	image->id = FIELD_GET((u32)IOAPIC_ID_MASK, v->id);
-	image->irr = v->irr & ~v->sent;
-	for (pin = 0; pin < IOAPIC_NR_PINS; pin++)
+	for (pin = 0; pin < IOAPIC_NR_PINS; pin++) {
 		image->redirtbl[pin].bits = v->rte[pin].bits;
+		if (is_level(&v->rte[pin]))
+			level |= BIT(pin);
+	}
+	image->irr = v->irr & (level | ~v->sent);
 	irq_unlock(&v->lock, flags);
 }
 

@@ -146,13 +146,10 @@ static void settle_locked(struct vpic *pic, struct vpic_effect *fx)
 	bool output;
 
 	irq_lock_assert_held(&pic->lock);
-	if (pending(pic, SLAVE) >= 0) {
+	if (pending(pic, SLAVE) >= 0)
 		master->irr |= cascade;
-		master->last |= cascade;
-	} else {
+	else
 		master->irr &= ~cascade;
-		master->last &= ~cascade;
-	}
 
 	output = pending(pic, MASTER) >= 0;
 	fx->output_changed = output != pic->output;

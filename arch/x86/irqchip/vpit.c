@@ -105,7 +105,7 @@ static u16 current_count(const struct vpit_channel *ch, u64 now_ns)
 		value = ch->count + modulus - (u32)(clocks % modulus);
 		break;
 	}
-	value %= modulus;
+	/* Both cut off what is beyond the modulus. */
 	return ch->bcd ? to_bcd(value) : (u16)value;
 }
 
