@@ -144,7 +144,7 @@ static void split_irqchip(void **state)
 
 	vm = vm_create_bare();
 	close(must(ioctl(vm->fd, KVM_CREATE_VCPU, 0)));
-	must_fail(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap)); /* after a vCPU */
+	must_fail(EEXIST, ioctl(vm->fd, KVM_ENABLE_CAP, &cap)); /* after a vCPU */
 }
 
 static void other_floors_ioctls_are_unknown(void **state)

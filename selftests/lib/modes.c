@@ -108,7 +108,7 @@ void vcpu_long_mode(struct vcpu *vcpu, void (*fn)(uint64_t), uint64_t arg)
 {
 	struct vm *vm = vcpu->vm;
 	uint64_t bottom = GUEST_STACKS + vcpu->id * GUEST_STACK_SIZE;
-	uint64_t rsp = bottom + GUEST_STACK_SIZE - 8; /* as if called: SysV ABI alignment */
+	uint64_t rsp = bottom + GUEST_STACK_SIZE - 72; /* as if called: SysV ABI alignment */
 	struct kvm_sregs s;
 
 	build_page_tables(vm);

@@ -161,7 +161,7 @@ static void test_default_table_is_bounded(void **state)
 	assert_int_equal(rows[3].gsi, 0x5a5a5a5a);
 }
 
-static void test_I9_gsi_and_pin_range(void **state)
+static void I9_gsi_and_pin_range(void **state)
 {
 	const struct {
 		struct kvm_irq_routing_entry row;
@@ -194,7 +194,7 @@ static void test_I9_gsi_and_pin_range(void **state)
 			fail_msg("case %u: not %d", i, cases[i].want);
 }
 
-static void test_I9_count_and_size(void **state)
+static void I9_count_and_size(void **state)
 {
 	struct kvm_irq_routing_entry *rows = calloc(ROUTE_MAX_ROWS + 1, sizeof(*rows));
 	u32 i, n;
@@ -215,7 +215,7 @@ static void test_I9_count_and_size(void **state)
 	free(rows);
 }
 
-static void test_I9_lookup_range(void **state)
+static void I9_lookup_range(void **state)
 {
 	struct kvm_irq_routing_entry rows[64];
 	u32 n = route_default(rows, ARRAY_SIZE(rows));
@@ -288,9 +288,9 @@ int main(void)
 		cmocka_unit_test(test_shared_pin_reports_lowest_gsi),
 		cmocka_unit_test(test_default_table),
 		cmocka_unit_test(test_default_table_is_bounded),
-		cmocka_unit_test(test_I9_gsi_and_pin_range),
-		cmocka_unit_test(test_I9_count_and_size),
-		cmocka_unit_test(test_I9_lookup_range),
+		cmocka_unit_test(I9_gsi_and_pin_range),
+		cmocka_unit_test(I9_count_and_size),
+		cmocka_unit_test(I9_lookup_range),
 		cmocka_unit_test(test_conflicting_rows),
 		cmocka_unit_test(test_msi_address_formats),
 		cmocka_unit_test(test_split_chip_takes_only_msis),

@@ -130,7 +130,7 @@ static void test_rte_reserved_and_read_only_bits(void **state)
 }
 
 /* Every selector is harmless, and only the defined ones answer. */
-static void test_I1_all_selectors(void **state)
+static void I1_all_selectors(void **state)
 {
 	u32 selector;
 
@@ -227,7 +227,7 @@ static void test_edge_needs_a_rise(void **state)
 }
 
 /* 82093AA: an edge on a masked pin is not remembered. */
-static void test_I7_masked_edge_is_lost(void **state)
+static void I7_masked_edge_is_lost(void **state)
 {
 	(void)state;
 	rte_write(4, MASKED | 0x31);
@@ -311,7 +311,7 @@ static void test_eoi_of_another_vector(void **state)
 	assert_int_equal(rte_read(10) & RIRR, RIRR);
 }
 
-static void test_I5_eoi_reaches_all_pins(void **state)
+static void I5_eoi_reaches_all_pins(void **state)
 {
 	u32 pin, acked;
 
@@ -374,7 +374,7 @@ static void test_unmask_sends_high_level_line(void **state)
 /*
  * A resampled source lowers its line when it hears of the unmask: then nothing stale may go out.
  */
-static void test_I7_unmask_resamples(void **state)
+static void I7_unmask_resamples(void **state)
 {
 	(void)state;
 	rte_write(10, LEVEL | 0x51);
@@ -388,7 +388,7 @@ static void test_I7_unmask_resamples(void **state)
 	assert_int_equal(rescan(10), 0);
 }
 
-static void test_I7_line_fell_while_masked(void **state)
+static void I7_line_fell_while_masked(void **state)
 {
 	(void)state;
 	rte_write(10, MASKED | LEVEL | 0x51);
@@ -446,7 +446,7 @@ static void test_edge_to_level_with_line_high(void **state)
 
 /* --- I4: entries rewritten while busy ---------------------------------------------------------- */
 
-static void test_I4_new_vector_while_in_flight(void **state)
+static void I4_new_vector_while_in_flight(void **state)
 {
 	(void)state;
 	rte_write(10, LEVEL | 0x51);
@@ -464,7 +464,7 @@ static void test_I4_new_vector_while_in_flight(void **state)
 }
 
 /* A rewrite of the low half must not lose remote IRR, whatever the guest writes there. */
-static void test_I4_remote_irr_survives_rewrites(void **state)
+static void I4_remote_irr_survives_rewrites(void **state)
 {
 	(void)state;
 	rte_write(10, LEVEL | 0x51);
@@ -478,7 +478,7 @@ static void test_I4_remote_irr_survives_rewrites(void **state)
 }
 
 /* Linux clears a stuck remote IRR by way of edge mode. */
-static void test_I4_edge_mode_clears_remote_irr(void **state)
+static void I4_edge_mode_clears_remote_irr(void **state)
 {
 	(void)state;
 	rte_write(10, LEVEL | 0x51);
@@ -512,7 +512,7 @@ static bool noted(const struct vectors *v, u8 vector)
 	return v->map[vector / 32] & BIT(vector % 32);
 }
 
-static void test_I4_eoi_vectors(void **state)
+static void I4_eoi_vectors(void **state)
 {
 	struct vectors v = { 0 };
 	u32 vector;
@@ -604,7 +604,7 @@ static void test_no_directed_eoi_in_version_11(void **state)
 
 /* --- I6: storms -------------------------------------------------------------------------------- */
 
-static void test_I6_stuck_line_lets_the_guest_progress(void **state)
+static void I6_stuck_line_lets_the_guest_progress(void **state)
 {
 	u32 sent = 0, rounds;
 	int ret = 1;
@@ -632,7 +632,7 @@ static void test_I6_stuck_line_lets_the_guest_progress(void **state)
 	assert_int_equal(rescan(11), 1); /* the count starts again */
 }
 
-static void test_I6_falling_line_ends_the_storm(void **state)
+static void I6_falling_line_ends_the_storm(void **state)
 {
 	u32 i;
 
@@ -651,7 +651,7 @@ static void test_I6_falling_line_ends_the_storm(void **state)
 	}
 }
 
-static void test_I6_masking_ends_the_hold(void **state)
+static void I6_masking_ends_the_hold(void **state)
 {
 	(void)state;
 	rte_write(11, LEVEL | 0x51);
@@ -667,7 +667,7 @@ static void test_I6_masking_ends_the_hold(void **state)
 
 /* --- I8: several sources ----------------------------------------------------------------------- */
 
-static void test_I8_line_is_the_or_of_sources(void **state)
+static void I8_line_is_the_or_of_sources(void **state)
 {
 	(void)state;
 	rte_write(9, LEVEL | 0x51);
@@ -715,7 +715,7 @@ static void *end_and_rescan(void *arg)
 	return arg;
 }
 
-static void test_I8_concurrent_sources(void **state)
+static void I8_concurrent_sources(void **state)
 {
 	pthread_t thread[5];
 	u32 i;
@@ -738,6 +738,137 @@ static void test_I8_concurrent_sources(void **state)
 	vioapic_set_pin(&io, 9, 3, false, &msg);
 	eoi(0x51);
 	assert_int_equal(rescan(9), 0);
+}
+
+/* --- random operations ------------------------------------------------------------------------- */
+
+/* A model of what is true outside: who drives which pin, and which EOIs are to come. */
+static struct {
+	u32 lines[IOAPIC_NR_PINS];
+	u8 out[IOAPIC_NR_PINS]; /* vector of the pin's level message, 0 = none */
+} model;
+
+static u64 rng_state;
+
+static u32 rng(u32 below)
+{
+	rng_state ^= rng_state << 13;
+	rng_state ^= rng_state >> 7;
+	rng_state ^= rng_state << 17;
+	return (u32)(rng_state >> 32) % below;
+}
+
+static bool fixed_level(u32 pin)
+{
+	return io.rte[pin].level && io.rte[pin].delivery_mode == IRQ_DM_FIXED;
+}
+
+static void sent(u32 pin)
+{
+	assert_int_equal(msg.vector, io.rte[pin].vector);
+	assert_int_equal(io.rte[pin].mask, 0);
+	assert_int_not_equal(model.lines[pin], 0);
+	if (msg.level) {
+		assert_int_equal(model.out[pin], 0);
+		model.out[pin] = msg.vector;
+	}
+}
+
+static void carry_out(void)
+{
+	u32 pins;
+
+	for (pins = fx.rescan; pins; pins &= pins - 1)
+		if (rescan(__ffs(pins)) > 0)
+			sent(__ffs(pins));
+}
+
+static void random_set_pin(void)
+{
+	u32 pin = rng(IOAPIC_NR_PINS), source = rng(3);
+	bool level = rng(2), rises = level && !model.lines[pin];
+	const union ioapic_rte before = io.rte[pin];
+	int ret;
+
+	if (level)
+		model.lines[pin] |= BIT(source);
+	else
+		model.lines[pin] &= ~(u32)BIT(source);
+	ret = vioapic_set_pin(&io, pin, source, level, &msg);
+	if (ret > 0)
+		sent(pin);
+	/* an unmasked edge pin sends once per rise, a masked one never */
+	if (!before.level)
+		assert_int_equal(ret, !level ? 0 : before.mask ? -1 : rises);
+}
+
+static void random_write(void)
+{
+	u32 pin = rng(IOAPIC_NR_PINS), kind = rng(8);
+	u64 rte = 0x50 + rng(4); /* few vectors, so that pins share them */
+
+	rte |= kind & 1 ? LEVEL : 0;
+	rte |= kind & 6 ? 0 : MASKED;
+	rte |= rng(8) ? 0 : DM(IRQ_DM_NMI);
+	reg_write(0x10 + 2 * pin, (u32)rte);
+	if (!fixed_level(pin))
+		model.out[pin] = 0; /* Linux relies on it */
+	carry_out();
+}
+
+static void random_eoi(void)
+{
+	u8 vector = (u8)(0x50 + rng(4));
+	u32 pin, expected = 0;
+
+	for (pin = 0; pin < IOAPIC_NR_PINS; pin++) {
+		if (model.out[pin] && (model.out[pin] == vector || io.rte[pin].vector == vector)) {
+			expected |= BIT(pin);
+			model.out[pin] = 0;
+		}
+	}
+	fx.rescan = eoi(vector);
+	assert_int_equal(fx.rescan, expected);
+	carry_out();
+}
+
+static void check_invariants(void)
+{
+	u32 pin;
+
+	for (pin = 0; pin < IOAPIC_NR_PINS; pin++) {
+		assert_int_equal(io.lines[pin], model.lines[pin]);
+		assert_int_equal(!!(io.irr & BIT(pin)), !!model.lines[pin]);
+		assert_int_equal(io.rte[pin].remote_irr, model.out[pin] != 0);
+		if (model.out[pin])
+			assert_true(vioapic_handles_vector(&io, model.out[pin]));
+		/* no level is ever left behind: it is out, masked, or low */
+		else if (fixed_level(pin) && !io.rte[pin].mask)
+			assert_int_equal(model.lines[pin], 0);
+	}
+}
+
+static void test_random_operations(void **state)
+{
+	u32 i;
+
+	(void)state;
+	memset(&model, 0, sizeof(model));
+	rng_state = 0x9e3779b97f4a7c15;
+	for (i = 0; i < 400000; i++) {
+		switch (rng(4)) {
+		case 0:
+			random_write();
+			break;
+		case 1:
+			random_eoi();
+			break;
+		default:
+			random_set_pin();
+			break;
+		}
+		check_invariants();
+	}
 }
 
 /* --- save and restore -------------------------------------------------------------------------- */
@@ -877,36 +1008,37 @@ int main(void)
 		TEST(test_reset_state),
 		TEST(test_id_and_arbitration_id),
 		TEST(test_rte_reserved_and_read_only_bits),
-		TEST(test_I1_all_selectors),
+		TEST(I1_all_selectors),
 		TEST(test_access_widths_and_offsets),
 		TEST(test_bad_pins_and_sources),
 		TEST(test_edge_message),
 		TEST(test_edge_needs_a_rise),
-		TEST(test_I7_masked_edge_is_lost),
+		TEST(I7_masked_edge_is_lost),
 		TEST(test_polarity_is_ignored),
 		TEST(test_delivery_modes_without_eoi),
 		TEST(test_level_cycle),
 		TEST(test_eoi_of_another_vector),
-		TEST(test_I5_eoi_reaches_all_pins),
+		TEST(I5_eoi_reaches_all_pins),
 		TEST(test_level_eoi_skips_edge_pins),
 		TEST(test_refused_message_can_be_retried),
 		TEST(test_unmask_sends_high_level_line),
-		TEST(test_I7_unmask_resamples),
-		TEST(test_I7_line_fell_while_masked),
+		TEST(I7_unmask_resamples),
+		TEST(I7_line_fell_while_masked),
 		TEST(test_mask_while_in_flight),
 		TEST(test_edge_to_level_with_line_high),
-		TEST(test_I4_new_vector_while_in_flight),
-		TEST(test_I4_remote_irr_survives_rewrites),
-		TEST(test_I4_edge_mode_clears_remote_irr),
-		TEST(test_I4_eoi_vectors),
+		TEST(I4_new_vector_while_in_flight),
+		TEST(I4_remote_irr_survives_rewrites),
+		TEST(I4_edge_mode_clears_remote_irr),
+		TEST(I4_eoi_vectors),
 		TEST(test_edge_eoi_for_observers),
 		TEST(test_directed_eoi),
 		TEST(test_no_directed_eoi_in_version_11),
-		TEST(test_I6_stuck_line_lets_the_guest_progress),
-		TEST(test_I6_falling_line_ends_the_storm),
-		TEST(test_I6_masking_ends_the_hold),
-		TEST(test_I8_line_is_the_or_of_sources),
-		TEST(test_I8_concurrent_sources),
+		TEST(I6_stuck_line_lets_the_guest_progress),
+		TEST(I6_falling_line_ends_the_storm),
+		TEST(I6_masking_ends_the_hold),
+		TEST(I8_line_is_the_or_of_sources),
+		TEST(I8_concurrent_sources),
+		TEST(test_random_operations),
 		TEST(test_state_round_trip),
 		TEST(test_state_pending_interrupts),
 		TEST(test_state_load_keeps_lines),

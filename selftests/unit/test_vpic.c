@@ -534,7 +534,7 @@ static void test_poll(void **state)
 
 /* --- sources and ports ------------------------------------------------------------------------- */
 
-static void test_I8_line_is_the_or_of_sources(void **state)
+static void I8_line_is_the_or_of_sources(void **state)
 {
 	(void)state;
 	out(0x4d1, 0x02);
@@ -566,7 +566,7 @@ static void *toggle(void *arg)
 	return NULL;
 }
 
-static void test_I8_concurrent_sources(void **state)
+static void I8_concurrent_sources(void **state)
 {
 	pthread_t thread[4];
 	u32 i;
@@ -751,8 +751,8 @@ int main(void)
 		TEST(test_spurious_7),
 		TEST(test_withdrawn_cascade_is_spurious_7),
 		TEST(test_poll),
-		TEST(test_I8_line_is_the_or_of_sources),
-		TEST(test_I8_concurrent_sources),
+		TEST(I8_line_is_the_or_of_sources),
+		TEST(I8_concurrent_sources),
 		TEST(test_ports),
 		TEST(test_random_accesses),
 		TEST(test_state_round_trip),

@@ -541,7 +541,7 @@ static void test_stale_timer(void **state)
 }
 
 /* The period that the guest asked for shows in the counter, but the host's timer stays bounded. */
-static void test_T1_tiny_periods_are_clamped(void **state)
+static void T1_tiny_periods_are_clamped(void **state)
 {
 	u64 last;
 	u32 count, i;
@@ -564,7 +564,7 @@ static void test_T1_tiny_periods_are_clamped(void **state)
 }
 
 /* After a pause of an hour: one tick now, a bounded backlog, and the next deadline ahead. */
-static void test_T1_long_pause(void **state)
+static void T1_long_pause(void **state)
 {
 	u32 again = 0;
 
@@ -832,7 +832,7 @@ static void test_state_foreign_times(void **state)
 	}
 }
 
-static void test_T3_zero_counts(void **state)
+static void T3_zero_counts(void **state)
 {
 	u32 mode;
 
@@ -852,7 +852,7 @@ static void test_T3_zero_counts(void **state)
 	}
 }
 
-static void test_T3_hostile_images(void **state)
+static void T3_hostile_images(void **state)
 {
 	struct kvm_pit_state2 good;
 
@@ -880,7 +880,7 @@ static void test_T3_hostile_images(void **state)
 }
 
 /* Whatever passes the check can be run. */
-static void test_T3_random_images(void **state)
+static void T3_random_images(void **state)
 {
 	u64 rng = 0x9e3779b97f4a7c15;
 	u32 i, j, accepted = 0;
@@ -976,7 +976,7 @@ static void *hammer(void *arg)
 	return NULL;
 }
 
-static void test_T3_concurrent_access(void **state)
+static void T3_concurrent_access(void **state)
 {
 	pthread_t thread[4];
 	void *complaint;
@@ -1025,8 +1025,8 @@ int main(void)
 		TEST(test_one_shots),
 		TEST(test_writes_say_when_to_rearm),
 		TEST(test_stale_timer),
-		TEST(test_T1_tiny_periods_are_clamped),
-		TEST(test_T1_long_pause),
+		TEST(T1_tiny_periods_are_clamped),
+		TEST(T1_long_pause),
 		TEST(test_reinjection),
 		TEST(test_no_reinjection),
 		TEST(test_masked_ticks_are_not_owed),
@@ -1037,11 +1037,11 @@ int main(void)
 		TEST(test_state_paused),
 		TEST(test_state_one_shots),
 		TEST(test_state_foreign_times),
-		TEST(test_T3_zero_counts),
-		TEST(test_T3_hostile_images),
-		TEST(test_T3_random_images),
+		TEST(T3_zero_counts),
+		TEST(T3_hostile_images),
+		TEST(T3_random_images),
 		TEST(test_hpet_legacy_silences_channel_0),
-		TEST(test_T3_concurrent_access),
+		TEST(T3_concurrent_access),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
