@@ -92,11 +92,11 @@ void vcpu_update_cpuid(struct vcpu *vcpu)
 static long copy_list(void __user *arg, const struct kvm_cpuid_entry2 *entries, u32 n)
 {
 	struct kvm_cpuid2 __user *user = arg;
-	u32 room;
+	struct kvm_cpuid2 head;
 
-	if (get_user(room, &user->nent) || put_user(n, &user->nent))
+	if (copy_from_user(&head, user, sizeof(head)) || put_user(n, &user->nent))
 		return -EFAULT;
-	if (room < n)
+	if (head.nent < n)
 		return -E2BIG;
 	return copy_to_user(user->entries, entries, n * sizeof(*entries)) ? -EFAULT : 0;
 }
@@ -162,19 +162,19 @@ long cpuid_ioctl_set(struct vcpu *vcpu, void __user *arg)
 {
 	struct kvm_cpuid2 __user *user = arg;
 	struct kvm_cpuid_entry2 *entries = NULL;
+	struct kvm_cpuid2 head;
 	long r;
-	u32 n;
 
-	if (get_user(n, &user->nent))
+	if (copy_from_user(&head, user, sizeof(head)))
 		return -EFAULT;
-	if (n > X86_MAX_CPUID)
+	if (head.nent > X86_MAX_CPUID)
 		return -E2BIG;
-	if (n) {
-		entries = vmemdup_user(user->entries, n * sizeof(*entries));
+	if (head.nent) {
+		entries = vmemdup_user(user->entries, head.nent * sizeof(*entries));
 		if (IS_ERR(entries))
 			return PTR_ERR(entries);
 	}
-	r = set_list(vcpu, entries, n);
+	r = set_list(vcpu, entries, head.nent);
 	if (r)
 		kvfree(entries);
 	return r;

@@ -123,7 +123,7 @@ static long create_pit(struct vm *vm, u32 flags)
 	if (vm->chip.pit) {
 		r = -EEXIST;
 	} else if (vm->irqchip_mode != IRQCHIP_KERNEL) {
-		r = -ENOENT;
+		r = -ENXIO;
 	} else {
 		vpit_init(&vm->arch.pit, irqchip_host_ops.now_ns(vm),
 			  flags & KVM_PIT_SPEAKER_DUMMY);

@@ -567,19 +567,22 @@ static long for_each_entry(struct vcpu *vcpu, void __user *arg, bool write_back,
 {
 	struct kvm_msrs __user *user = arg;
 	struct kvm_msr_entry *entries;
-	u32 i, n;
+	struct kvm_msrs head;
+	size_t size;
+	u32 i;
 
-	if (get_user(n, &user->nmsrs))
+	if (copy_from_user(&head, user, sizeof(head)))
 		return -EFAULT;
-	if (n > MSR_IOCTL_MAX)
+	if (head.nmsrs > MSR_IOCTL_MAX)
 		return -E2BIG;
-	entries = memdup_user(user->entries, n * sizeof(*entries));
+	size = head.nmsrs * sizeof(*entries);
+	entries = memdup_user(user->entries, size);
 	if (IS_ERR(entries))
 		return PTR_ERR(entries);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < head.nmsrs; i++)
 		if (one(vcpu, &entries[i]))
 			break;
-	if (write_back && copy_to_user(user->entries, entries, n * sizeof(*entries))) {
+	if (write_back && copy_to_user(user->entries, entries, size)) {
 		kfree(entries);
 		return -EFAULT;
 	}

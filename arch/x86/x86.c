@@ -58,6 +58,7 @@ static const struct {
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, 1 },	/* the default, in ns */
 #endif
 	/* vCPUs */
+	{ KVM_CAP_NOP_IO_DELAY, 1 }, /* ports answer at once: guests need no pauses */
 	{ KVM_CAP_HLT, 1 },			/* HLT sleeps in the kernel */
 	{ KVM_CAP_MP_STATE, 1 },
 	{ KVM_CAP_SET_BOOT_CPU_ID, 1 },
