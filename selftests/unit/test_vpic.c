@@ -368,16 +368,16 @@ static void test_rotation(void **state)
 	assert_int_equal(ack(), BASE0 + 4);
 	out(0x20, EOI);
 	assert_int_equal(ack(), BASE0 + 3);
-	out(0x20, 0xe0 | 5); /* rotate on specific EOI: 5 was not in service, but becomes lowest */
-	assert_int_equal(fx.acked_mask, 0);
-	out(0x20, 0xe0 | 3);
+	out(0x20, 0xe0 | 3); /* rotate on specific EOI */
 	assert_int_equal(fx.acked_mask, BIT(3));
+	out(0x20, 0xe0 | 5); /* 5 was not in service, but becomes the lowest */
+	assert_int_equal(fx.acked_mask, 0);
 	pulse(3);
-	pulse(4);
-	assert_int_equal(ack(), BASE0 + 4);
-	out(0x20, SPECIFIC_EOI(4)); /* this one does not rotate */
-	pulse(4);
-	assert_int_equal(ack(), BASE0 + 4);
+	pulse(6);
+	assert_int_equal(ack(), BASE0 + 6);
+	out(0x20, SPECIFIC_EOI(6)); /* this one does not rotate */
+	pulse(6);
+	assert_int_equal(ack(), BASE0 + 6);
 	out(0x20, EOI);
 	assert_int_equal(ack(), BASE0 + 3);
 	out(0x20, EOI);

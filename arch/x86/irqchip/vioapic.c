@@ -130,7 +130,6 @@ int vioapic_set_pin(struct vioapic *v, u32 pin, u32 source, bool level, struct i
 
 	if (!v->lines[pin]) {
 		v->irr &= ~(u32)BIT(pin);
-		v->sent &= ~(u32)BIT(pin);
 		v->storm[pin] = 0;
 	} else if (level) {
 		bool rose = !(v->irr & BIT(pin));
@@ -448,7 +447,6 @@ void vioapic_set_state(struct vioapic *v, const struct kvm_ioapic_state *image,
 		if (!is_level(rte))
 			rte->remote_irr = 0;
 		v->in_flight[pin] = rte->vector;
-		v->storm[pin] = 0;
 		/* The lines are the machine's, not the image's: a high one whose edge is over. */
 		if (v->lines[pin] && !(v->irr & BIT(pin))) {
 			v->irr |= BIT(pin);
