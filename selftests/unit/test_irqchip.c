@@ -4,6 +4,7 @@
  * and messages go in on one side, interrupts come out at the vCPUs, and EOIs find their way back.
  */
 #include <pthread.h>
+#include <time.h>
 
 #include "harness.h"
 
@@ -771,8 +772,11 @@ static void *send_msis(void *arg)
 	for (i = 0; i < ROUNDS; i++) {
 		/* The next only after the last was taken: each must be taken, or the edge was lost.
 		 */
-		while (__atomic_load_n(&r->taken, __ATOMIC_ACQUIRE) < i)
+		while (__atomic_load_n(&r->taken, __ATOMIC_ACQUIRE) < i) {
+			if (__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE))
+				return NULL;
 			sched_yield();
+		}
 		if (irqchip_msi(&r->m->chip, 0xfee00000, 0x4000 | (0x20 + i % 0xd0)) != 1)
 			break;
 	}
@@ -784,22 +788,22 @@ static void L12_irr_hint_loses_no_edge(void **state)
 {
 	struct machine *m = pc(1);
 	struct race r = { .m = m };
+	time_t deadline = time(NULL) + 10; /* of a failure: it takes well under a second */
 	pthread_t sender;
-	u64 spins = 0;
 
 	(void)state;
 	assert_int_equal(pthread_create(&sender, NULL, send_msis, &r), 0);
-	while (r.taken < ROUNDS && spins < 4000000000ULL) {
+	while (r.taken < ROUNDS && time(NULL) < deadline) {
 		if (irqchip_ack(&m->chip, 0) < 0) {
-			spins++;
 			sched_yield();
 			continue;
 		}
 		wr_eoi(m, 0);
 		__atomic_store_n(&r.taken, r.taken + 1, __ATOMIC_RELEASE);
 	}
-	assert_int_equal(r.taken, ROUNDS);
+	__atomic_store_n(&r.stop, true, __ATOMIC_RELEASE);
 	pthread_join(sender, NULL);
+	assert_int_equal(r.taken, ROUNDS);
 	assert_int_equal(env_counter_get(&m->apic[0].delivered[IRQ_PATH_MSI]), ROUNDS);
 	machine_free(m);
 }
