@@ -254,6 +254,17 @@ static void test_bcd(void **state)
 	assert_int_equal(latched_count(0), 0x0000);
 }
 
+/* Two vCPUs: one read the clock before the other loaded the counter, and came second to the lock. */
+static void test_access_from_before_the_load(void **state)
+{
+	(void)state;
+	program(0, 2, 1000);
+	now = START - 5000;
+	assert_int_equal(latched_count(0), 1000);
+	assert_int_equal(status(0), 0xb4);
+	assert_false(vpit_fired(&pit, now));
+}
+
 /* --- port 0x61 and channel 2's gate ------------------------------------------------------------ */
 
 /* Linux measures the TSC against this: gate on, speaker off, mode 0, wait for OUT2. */
@@ -607,6 +618,7 @@ int main(void)
 		TEST(test_mode_4_strobe),
 		TEST(test_zero_is_the_longest_count),
 		TEST(test_bcd),
+		TEST(test_access_from_before_the_load),
 		TEST(test_linux_calibration),
 		TEST(test_speaker_port),
 		TEST(test_gate_pauses),
