@@ -372,14 +372,14 @@ static void test_rotation(void **state)
 	assert_int_equal(fx.acked_mask, BIT(3));
 	out(0x20, 0xe0 | 5); /* 5 was not in service, but becomes the lowest */
 	assert_int_equal(fx.acked_mask, 0);
-	pulse(3);
+	pulse(5);
 	pulse(6);
 	assert_int_equal(ack(), BASE0 + 6);
 	out(0x20, SPECIFIC_EOI(6)); /* this one does not rotate */
 	pulse(6);
 	assert_int_equal(ack(), BASE0 + 6);
 	out(0x20, EOI);
-	assert_int_equal(ack(), BASE0 + 3);
+	assert_int_equal(ack(), BASE0 + 5);
 	out(0x20, EOI);
 	out(0x20, 0xc0 | 6); /* set priority: 7 is the highest */
 	pulse(0);
