@@ -112,8 +112,7 @@ static void handle_flushes(struct vcpu *vcpu)
 /* Interrupts off. Anything that must not wait for the next exit? */
 static bool must_not_enter(struct vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->requests) || READ_ONCE(vcpu->run->immediate_exit) ||
-	       need_resched() || signal_pending(current);
+	return READ_ONCE(vcpu->requests) || vcpu_work_pending(vcpu);
 }
 
 /*
