@@ -38,7 +38,7 @@ struct machine {
 	s64 tsc_offset[MACHINE_MAX_CPUS];
 	u64 lapic_deadline[MACHINE_MAX_CPUS], pit_deadline, ioapic_deadline;
 	u32 lapic_fires, pit_fires; /* host timer interrupts so far */
-	u32 notified[MACHINE_MAX_CPUS], nmis[MACHINE_MAX_CPUS];
+	u32 notified[IRQCHIP_MAX_VCPUS], nmis[IRQCHIP_MAX_VCPUS];
 	u32 acks[KVM_NR_IRQCHIPS][IOAPIC_NR_PINS];
 	u32 eoi_exits;
 	u8 eoi_exit_vector;

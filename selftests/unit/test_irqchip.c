@@ -257,6 +257,23 @@ static void direct_path_equals_the_scan(void **state)
 	}
 }
 
+/* An ID of 0xff does not take the broadcasts for itself. */
+static void id_255_is_not_the_broadcast(void **state)
+{
+	struct machine *m = machine_new(2);
+	u32 regs[LAPIC_PAGE_SIZE / 4] = { 0 };
+	struct vlapic last;
+
+	(void)state;
+	vlapic_init(&last, regs, 255, false);
+	assert_int_equal(irqchip_attach(&m->chip, 255, &last), 0);
+	vlapic_set_reg(&last, LAPIC_SVR, LAPIC_SVR_ENABLE | 0xff);
+	sw_enable(m, 0);
+	sw_enable(m, 1);
+	assert_int_equal(irqchip_msi(&m->chip, 0xfeeff000, 0x4041), 3);
+	machine_free(m);
+}
+
 /* --- IOAPIC to LAPIC and back --- */
 
 static void edge_pin(void **state)
@@ -622,6 +639,9 @@ static void extint_through_the_ioapic(void **state)
 	assert_int_equal(irqchip_peek(&m->chip, 0), -1);
 	assert_int_equal(irqchip_peek(&m->chip, 1), IRQCHIP_EXTINT);
 	assert_int_equal(irqchip_ack(&m->chip, 1), 0x27);
+	/* One message, one INTA cycle: the PIC's next interrupt is not CPU 1's. */
+	outb(m, 0x20, 0x20);
+	line(m, 3, true);
 	assert_int_equal(irqchip_peek(&m->chip, 1), -1);
 	machine_free(m);
 }
@@ -867,6 +887,7 @@ int main(void)
 		cmocka_unit_test(delivery_modes),
 		cmocka_unit_test(msi_results),
 		cmocka_unit_test(direct_path_equals_the_scan),
+		cmocka_unit_test(id_255_is_not_the_broadcast),
 		cmocka_unit_test(edge_pin),
 		cmocka_unit_test(level_pin_and_eoi),
 		cmocka_unit_test(resampled_line_falls_before_it_is_sent_again),

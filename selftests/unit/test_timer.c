@@ -599,6 +599,57 @@ static void T2_deadline_waits_for_the_owner(void **state)
 	machine_free(m);
 }
 
+/* KVM_SET_MSRS over a deadline that is running: the old one is gone. */
+static void T2_host_write_replaces_a_running_deadline(void **state)
+{
+	struct machine *m = timer_machine(DEADLINE | VECTOR);
+
+	(void)state;
+	wrmsr(m, 0, MSR_LAPIC_TSC_DEADLINE, guest_tsc(m) + 2000);
+	assert_int_equal(irqchip_msr_write(&m->chip, 0, MSR_LAPIC_TSC_DEADLINE,
+					   guest_tsc(m) + 2000000, true),
+			 0);
+	advance(m, 500000);
+	assert_false(has(m, 0, LAPIC_IRR, VECTOR));
+	assert_false(took_tick(m)); /* the look */
+	advance(m, 500000);
+	assert_true(took_tick(m));
+	machine_free(m);
+}
+
+/* An expired deadline that the vCPU has not seen yet is in IRR: moving the TSC does not repeat it. */
+static void T2_tsc_moved_after_expiry_fires_no_second_time(void **state)
+{
+	struct machine *m = timer_machine(DEADLINE | VECTOR);
+
+	(void)state;
+	wrmsr(m, 0, MSR_LAPIC_TSC_DEADLINE, guest_tsc(m) + 2000);
+	advance(m, 2000);
+	m->tsc_offset[0] -= 1000000;
+	irqchip_tsc_moved(&m->chip, 0);
+	assert_true(took_tick(m));
+	advance(m, 10000000);
+	assert_false(took_tick(m));
+	machine_free(m);
+}
+
+/* Saved after the deadline, before the host's timer came: the interrupt is in the image. */
+static void T2_saving_settles_the_timer(void **state)
+{
+	enum step order[NR_STEPS] = { SET_BASE, SET_LAPIC, SET_TSC, SET_DEADLINE };
+	struct machine *m = timer_machine(ONESHOT | VECTOR);
+	struct saved s;
+
+	(void)state;
+	wr(m, 0, LAPIC_TMICT, 1000);
+	m->now += 5000;
+	save(m, &s, true);
+	machine_free(m);
+	m = restored(&s, order, false);
+	assert_true(took_tick(m));
+	machine_free(m);
+}
+
 static void T2_stopped_timers_stay_stopped(void **state)
 {
 	enum step order[NR_STEPS] = { SET_BASE, SET_LAPIC, SET_TSC, SET_DEADLINE };
@@ -686,6 +737,9 @@ int main(void)
 		cmocka_unit_test(T2_every_order_of_restoring_fires_in_time),
 		cmocka_unit_test(T2_expiry_between_two_saving_calls),
 		cmocka_unit_test(T2_deadline_waits_for_the_owner),
+		cmocka_unit_test(T2_host_write_replaces_a_running_deadline),
+		cmocka_unit_test(T2_tsc_moved_after_expiry_fires_no_second_time),
+		cmocka_unit_test(T2_saving_settles_the_timer),
 		cmocka_unit_test(T2_stopped_timers_stay_stopped),
 		cmocka_unit_test(T2_images_without_a_count_keep_ticking),
 	};
