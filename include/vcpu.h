@@ -109,7 +109,8 @@ void vcpu_destroy(struct vcpu *vcpu);
 
 /*
  * Make the vCPU's state current on this CPU, and keep it so over preemption. Process context,
- * vcpu->lock held. During arch_vcpu_load() vcpu->cpu still tells where it was loaded before.
+ * vcpu->lock held or the vCPU unknown to others. During arch_vcpu_load() vcpu->cpu still tells
+ * where it was loaded before.
  */
 void vcpu_load(struct vcpu *vcpu);
 void vcpu_put(struct vcpu *vcpu);

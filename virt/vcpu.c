@@ -56,7 +56,6 @@ void vcpu_load(struct vcpu *vcpu)
 {
 	int cpu = get_cpu();
 
-	lockdep_assert_held(&vcpu->lock);
 	__this_cpu_write(loaded_vcpu, vcpu);
 	preempt_notifier_register(&vcpu->preempt_notifier);
 	arch_vcpu_load(vcpu, cpu);
