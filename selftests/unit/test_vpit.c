@@ -333,6 +333,10 @@ static void test_gate_pauses(void **state)
 	assert_false(out2());
 	now = at_clock(90702);
 	assert_true(out2());
+	/* a count that is loaded while the gate is low starts from its beginning */
+	out(0x61, 0);
+	program(2, 0, 1000);
+	assert_int_equal(latched_count(2), 1000);
 }
 
 /* Modes 2 and 3: a low gate holds OUT high, its rise starts a new period. */
