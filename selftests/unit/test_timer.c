@@ -305,6 +305,38 @@ static void stale_host_timers_are_harmless(void **state)
 	machine_free(m);
 }
 
+static bool intruded;
+
+/* While one context arms the host's timer, another moves the deadline and arms it first. */
+static void intruding_lapic_timer(void *ctx, u32 vcpu, u64 deadline_ns)
+{
+	struct machine *m = ctx;
+
+	if (!intruded) {
+		intruded = true;
+		vlapic_timer_write_initial(&m->apic[vcpu], 1000, m->now);
+		fake_lapic_timer(ctx, vcpu, vlapic_timer_host_deadline(&m->apic[vcpu]));
+	}
+	fake_lapic_timer(ctx, vcpu, deadline_ns);
+}
+
+static void arming_in_the_wrong_order_converges(void **state)
+{
+	struct machine *m = timer_machine(ONESHOT | VECTOR);
+	struct irqchip_host host = fake_host;
+
+	(void)state;
+	host.lapic_timer = intruding_lapic_timer;
+	m->chip.host = &host;
+	intruded = false;
+	wr(m, 0, LAPIC_TMICT, 5000000);
+	assert_true(intruded);
+	assert_int_equal(m->lapic_deadline[0], m->now + 1000);
+	advance(m, 1000);
+	assert_true(took_tick(m));
+	machine_free(m);
+}
+
 /* Any order of register writes, zero and tiny periods and odd clocks included: nothing faults. */
 static void L1_tmcct_never_divides_by_zero(void **state)
 {
@@ -728,6 +760,7 @@ int main(void)
 		cmocka_unit_test(masked_expiry_is_lost_and_costs_no_host_timer),
 		cmocka_unit_test(expiry_before_a_write_counts),
 		cmocka_unit_test(stale_host_timers_are_harmless),
+		cmocka_unit_test(arming_in_the_wrong_order_converges),
 		cmocka_unit_test(L1_tmcct_never_divides_by_zero),
 		cmocka_unit_test(T1_fast_periodic_timers_are_rationed),
 		cmocka_unit_test(T1_long_pause_gives_one_catch_up),
