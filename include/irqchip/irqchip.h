@@ -25,6 +25,9 @@ struct irq_routing;
 #define IRQCHIP_MAX_VCPUS        1024
 #define IRQCHIP_MAX_GSI          4096 /* GSIs 0 .. 4095, as KVM_CAP_IRQ_ROUTING reports */
 
+/* APIC IDs below this are looked up in a table, others by asking every LAPIC. */
+#define IRQCHIP_MAX_ID           4096
+
 /* Keeps the longest period (a 32-bit count of 128 cycles each) far from overflow. */
 #define IRQCHIP_MAX_BUS_CYCLE_NS (1u << 20)
 
@@ -126,6 +129,15 @@ struct irqchip {
 	struct vlapic *lapic[IRQCHIP_MAX_VCPUS];
 	u32 nr_lapics; /* one more than the highest index attached */
 
+	/*
+	 * Who is meant by a message, without asking everyone (msg.c). A LAPIC's ID never changes,
+	 * nor does the logical ID that x2APIC mode derives from it, so this table is only added
+	 * to, like ->lapic[]: the index of each ID, plus one.
+	 */
+	u16 index_of_id[IRQCHIP_MAX_ID];
+	/* Bit i: LAPIC i is in xAPIC mode, where software chooses the logical ID. Atomic. */
+	u32 in_xapic_mode[IRQCHIP_MAX_VCPUS / 32];
+
 	struct vioapic *ioapic;
 	struct vpic *pic;
 	struct vpit *pit;
@@ -153,7 +165,8 @@ struct irqchip {
 void irqchip_init(struct irqchip *chip, const struct irqchip_host *host, void *ctx);
 
 /*
- * Make @apic reachable as vCPU @index. Errors: -EINVAL (index out of range), -EEXIST.
+ * Make @apic reachable as vCPU @index. Errors: -EINVAL (index out of range), -EEXIST (index or APIC
+ * ID taken).
  * There is no detach: vCPUs live as long as their VM.
  */
 int irqchip_attach(struct irqchip *chip, u32 index, struct vlapic *apic);

@@ -85,6 +85,8 @@ static void attach_rules(void **state)
 	u32 regs[LAPIC_PAGE_SIZE / 4] = { 0 };
 
 	(void)state;
+	vlapic_init(&other, regs, 0, false);
+	assert_int_equal(irqchip_attach(&m->chip, 1, &other), -EEXIST); /* the ID */
 	vlapic_init(&other, regs, 9, false);
 	assert_int_equal(irqchip_attach(&m->chip, IRQCHIP_MAX_VCPUS, &other), -EINVAL);
 	assert_int_equal(irqchip_attach(&m->chip, 0, &other), -EEXIST);
@@ -220,39 +222,59 @@ static void msi_results(void **state)
 	machine_free(m);
 }
 
-/* The way by ID against the match of every LAPIC, over mixed modes and all kinds of destinations. */
-static void direct_path_equals_the_scan(void **state)
+/*
+ * The enumeration of targets against asking every LAPIC: mixed modes, sparse IDs on both sides of
+ * the table's end, all kinds of destinations; each LAPIC gets the message or does not.
+ */
+static void enumeration_equals_the_scan(void **state)
 {
-	u32 round, seed = 7;
+	static const u32 ids[2][MACHINE_MAX_CPUS] = {
+		{ 0, 1, 2, 3, 4, 5, 6, 7 },
+		{ 0, 7, 15, 16, 33, 255, 4095, 70000 },
+	};
+	u32 round, i, seed = 7;
 
 	(void)state;
-	for (round = 0; round < 400; round++) {
-		u32 ids_start = round % 3 ? 0 : 250 + round % 7;
-		struct machine *m = machine_new_ids(MACHINE_MAX_CPUS, ids_start);
+	for (round = 0; round < 20000; round++) {
+		static const u32 dests[] = { 0,       1,    7,        15,         33,
+					     0xff,    4095, 70000,    0xffffffff, 0x10001,
+					     0x2ffff, 0x81, 0xff8000, 0x11170001, 0x0f };
+		struct machine *m = machine_new(0);
 		struct irq_msg msg = { .vector = 0x40, .assert = true };
 		u32 cpu, expected = 0;
-		int result;
+		bool named[MACHINE_MAX_CPUS];
 
+		m->nr_cpus = MACHINE_MAX_CPUS;
 		for (cpu = 0; cpu < MACHINE_MAX_CPUS; cpu++) {
 			seed = seed * 1103515245 + 12345;
+			i = cpu * 5 % MACHINE_MAX_CPUS; /* index is not ID order */
+			vlapic_init(&m->apic[i], calloc(1, LAPIC_PAGE_SIZE), ids[round & 1][cpu],
+				    false);
+			assert_int_equal(irqchip_attach(&m->chip, i, &m->apic[i]), 0);
 			if (seed >> 16 & 1)
-				go_x2apic(m, cpu);
+				go_x2apic(m, i);
 			if (seed >> 17 & 7)
-				sw_enable(m, cpu);
+				sw_enable(m, i);
 			if (!(seed >> 20 & 7))
-				wrmsr(m, cpu, MSR_LAPIC_BASE, LAPIC_DEFAULT_BASE);
-			else if (!vlapic_x2apic(&m->apic[cpu]))
-				wr(m, cpu, LAPIC_LDR, 1u << (24 + cpu));
+				wrmsr(m, i, MSR_LAPIC_BASE, LAPIC_DEFAULT_BASE);
+			else if (!vlapic_x2apic(&m->apic[i]))
+				wr(m, i, LAPIC_LDR, 1u << (24 + cpu));
 		}
 		m->chip.no_x2apic_bcast = seed >> 24 & 1;
 		msg.logical = seed >> 25 & 1;
 		msg.path = seed >> 26 & 1 ? IRQ_PATH_IPI : IRQ_PATH_MSI;
-		msg.dest = seed >> 27 & 1 ? (seed >> 16 & 0xff) : seed >> 16 & 0xf;
+		msg.x2apic_dest = seed >> 27 & 1;
+		msg.dest = seed >> 28 & 1 ? (seed >> 16 & 0xfff)
+					  : dests[(seed >> 16) % ARRAY_SIZE(dests)];
+		for (cpu = 0; cpu < MACHINE_MAX_CPUS; cpu++) {
+			named[cpu] = vlapic_sw_enabled(&m->apic[cpu]) &&
+				     msg_matches(&msg, &m->apic[cpu], !m->chip.no_x2apic_bcast);
+			expected += named[cpu];
+		}
+		assert_int_equal(irqchip_deliver(&m->chip, &msg, -1),
+				 expected ? (int)expected : -1);
 		for (cpu = 0; cpu < MACHINE_MAX_CPUS; cpu++)
-			expected += vlapic_sw_enabled(&m->apic[cpu]) &&
-				    msg_matches(&msg, &m->apic[cpu], !m->chip.no_x2apic_bcast);
-		result = irqchip_deliver(&m->chip, &msg, -1);
-		assert_int_equal(result, expected ? (int)expected : -1);
+			assert_int_equal(has(m, cpu, LAPIC_IRR, 0x40), named[cpu]);
 		machine_free(m);
 	}
 }
@@ -886,7 +908,7 @@ int main(void)
 		cmocka_unit_test(shorthands),
 		cmocka_unit_test(delivery_modes),
 		cmocka_unit_test(msi_results),
-		cmocka_unit_test(direct_path_equals_the_scan),
+		cmocka_unit_test(enumeration_equals_the_scan),
 		cmocka_unit_test(id_255_is_not_the_broadcast),
 		cmocka_unit_test(edge_pin),
 		cmocka_unit_test(level_pin_and_eoi),

@@ -425,6 +425,9 @@ static void far_deadlines_do_not_overflow(void **state)
 	assert_true(m->lapic_deadline[0] > m->now + (1ULL << 60));
 	advance(m, 1ULL << 50);
 	assert_false(took_tick(m));
+	/* As many milliseconds as make just over 2^64 ns. */
+	wrmsr(m, 0, MSR_LAPIC_TSC_DEADLINE, guest_tsc(m) + 18446744073710);
+	assert_true(m->lapic_deadline[0] > m->now + (1ULL << 60));
 	m->apic[0].timer.bus_cycle_ns = IRQCHIP_MAX_BUS_CYCLE_NS;
 	wr(m, 0, LAPIC_LVT_TIMER, ONESHOT | VECTOR);
 	wr(m, 0, LAPIC_TDCR, 0xa); /* by 128 */
@@ -677,6 +680,8 @@ static void T2_saving_settles_the_timer(void **state)
 	m->now += 5000;
 	save(m, &s, true);
 	machine_free(m);
+	assert_int_equal(s.lapic.regs[LAPIC_IRR + VECTOR / 32 * 0x10 + VECTOR % 32 / 8],
+			 1 << VECTOR % 8);
 	m = restored(&s, order, false);
 	assert_true(took_tick(m));
 	machine_free(m);

@@ -68,33 +68,6 @@ static int add_results(int a, int b)
 	return b < 0 ? a : a + b;
 }
 
-/*
- * Most messages name one LAPIC by its ID, and most VMs number IDs as they number vCPUs: no scan
- * then. NULL: find out by matching.
- */
-static struct vlapic *single_target(struct irqchip *chip, const struct irq_msg *msg)
-{
-	struct vlapic *apic;
-
-	if (msg->logical || msg->dest == MSG_BROADCAST_8)
-		return NULL;
-	apic = lapic_at(chip, msg->dest);
-	return apic && apic->id == msg->dest && vlapic_hw_enabled(apic) ? apic : NULL;
-}
-
-static int deliver_matching(struct irqchip *chip, const struct irq_msg *msg)
-{
-	struct vlapic *apic;
-	int taken = -1;
-	u32 i;
-
-	irqchip_for_each_lapic (chip, i, apic) {
-		if (msg_matches(msg, apic, !chip->no_x2apic_bcast))
-			taken = add_results(taken, deliver_to(chip, apic, msg));
-	}
-	return taken;
-}
-
 static int deliver_shorthand(struct irqchip *chip, const struct irq_msg *msg, int from)
 {
 	struct vlapic *apic;
@@ -115,18 +88,20 @@ static int deliver_shorthand(struct irqchip *chip, const struct irq_msg *msg, in
 
 int irqchip_deliver(struct irqchip *chip, const struct irq_msg *msg, int from)
 {
+	struct msg_targets it;
 	struct vlapic *apic;
+	int taken = -1;
 
 	if (msg->shorthand != IRQ_SH_NONE)
 		return deliver_shorthand(chip, msg, from);
-	apic = single_target(chip, msg);
-	if (apic)
-		return deliver_to(chip, apic, msg);
 	if (msg_is_lowest(msg)) {
 		apic = msg_arbitrate(chip, msg);
 		return apic ? deliver_to(chip, apic, msg) : -1;
 	}
-	return deliver_matching(chip, msg);
+	msg_targets_begin(&it, chip, msg);
+	while ((apic = msg_targets_next(&it)))
+		taken = add_results(taken, deliver_to(chip, apic, msg));
+	return taken;
 }
 
 int irqchip_msi(struct irqchip *chip, u64 address, u32 data)
@@ -395,9 +370,23 @@ void irqchip_raise_lvt(struct irqchip *chip, u32 vcpu, u32 lvt)
 	(void)deliver_to(chip, apic, &msg);
 }
 
+/* For msg.c: whose logical ID is software's choice. */
+static void note_mode(struct irqchip *chip, const struct vlapic *apic)
+{
+	u32 *word = &chip->in_xapic_mode[apic->index / 32];
+	u32 bit = 1u << apic->index % 32;
+
+	if (vlapic_hw_enabled(apic) && !vlapic_x2apic(apic))
+		env_or_u32(word, bit);
+	else
+		env_and_u32(word, ~bit);
+}
+
 static void carry_out_lapic(struct irqchip *chip, struct vlapic *apic,
 			    const struct vlapic_effect *fx)
 {
+	if (fx->what & VLAPIC_FX_MAP)
+		note_mode(chip, apic);
 	if (fx->what & VLAPIC_FX_TIMER)
 		arm_lapic_timer(chip, apic);
 	if (fx->what & VLAPIC_FX_EOI)
@@ -406,8 +395,6 @@ static void carry_out_lapic(struct irqchip *chip, struct vlapic *apic,
 		(void)irqchip_deliver(chip, &fx->ipi, (int)apic->index);
 	if ((fx->what & VLAPIC_FX_SELF) && takeable(chip, apic) >= 0)
 		notify(chip, apic, NOTIFY_KICK);
-	/* VLAPIC_FX_MAP: destinations are matched against the LAPICs themselves; no map to rebuild.
-	 */
 }
 
 /* --- life --- */
@@ -424,11 +411,14 @@ int irqchip_attach(struct irqchip *chip, u32 index, struct vlapic *apic)
 {
 	if (index >= IRQCHIP_MAX_VCPUS)
 		return -EINVAL;
-	if (chip->lapic[index])
+	if (chip->lapic[index] || (apic->id < IRQCHIP_MAX_ID && chip->index_of_id[apic->id]))
 		return -EEXIST;
 	apic->index = index;
 	apic->timer.bus_cycle_ns = max(1u, min(chip->bus_cycle_ns, IRQCHIP_MAX_BUS_CYCLE_NS));
+	note_mode(chip, apic);
 	smp_store_release(&chip->lapic[index], apic);
+	if (apic->id < IRQCHIP_MAX_ID)
+		smp_store_release(&chip->index_of_id[apic->id], index + 1);
 	if (index >= chip->nr_lapics)
 		smp_store_release(&chip->nr_lapics, index + 1);
 	return 0;

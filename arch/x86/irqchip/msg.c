@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Interrupt messages: from what software wrote (MSI, ICR) to struct irq_msg, and from struct irq_msg
- * to the LAPICs it names. Nothing here has state of its own. Redirection entries become messages
- * in vioapic.c, where their layout is known.
+ * Interrupt messages: from what software wrote (MSI, ICR) to struct irq_msg, and from struct
+ * irq_msg to the LAPICs it names. Nothing here has state of its own. Redirection entries become
+ * messages in vioapic.c, where their layout is known.
  */
 #include <irqchip/msg.h>
 #include <irqchip/vlapic.h>
@@ -112,25 +112,132 @@ bool msg_matches(const struct irq_msg *msg, const struct vlapic *apic, bool bcas
 	return msg->dest == apic->id;
 }
 
-static bool msg_can_take(struct irqchip *chip, const struct irq_msg *msg, const struct vlapic *apic)
+/* --- enumeration --- */
+
+static struct vlapic *lapic_by_id(struct irqchip *chip, u32 id)
 {
-	return vlapic_sw_enabled(apic) && msg_matches(msg, apic, !chip->no_x2apic_bcast);
+	u16 index = id < IRQCHIP_MAX_ID ? smp_load_acquire(&chip->index_of_id[id]) : 0;
+
+	return index ? smp_load_acquire(&chip->lapic[index - 1]) : NULL;
+}
+
+void msg_targets_begin(struct msg_targets *it, struct irqchip *chip, const struct irq_msg *msg)
+{
+	u32 cluster = msg->dest >> 16;
+
+	*it = (struct msg_targets){ .chip = chip, .msg = msg, .phase = MSG_SCAN };
+	if (msg->dest == MSG_BROADCAST_32 || (msg->dest == MSG_BROADCAST_8 && !msg->x2apic_dest))
+		return;
+	if (!msg->logical && msg->dest < IRQCHIP_MAX_ID) {
+		it->phase = MSG_BY_ID;
+	} else if (msg->logical && cluster < IRQCHIP_MAX_ID / 16) {
+		it->phase = MSG_CLUSTER;
+		it->bits = msg->dest & 0xffff;
+	}
+}
+
+/* Members of the x2APIC cluster; NULL at its end. */
+static struct vlapic *next_in_cluster(struct msg_targets *it)
+{
+	u32 first = (it->msg->dest >> 16) * 16;
+
+	while (it->bits) {
+		u32 bit = __ffs(it->bits);
+		struct vlapic *apic = lapic_by_id(it->chip, first + bit);
+
+		it->bits &= it->bits - 1;
+		if (apic && vlapic_x2apic(apic)) /* those in xAPIC mode have their turn later */
+			return apic;
+	}
+	return NULL;
+}
+
+static struct vlapic *next_in_xapic_mode(struct msg_targets *it)
+{
+	u32 words = (smp_load_acquire(&it->chip->nr_lapics) + 31) / 32;
+	u32 index;
+
+	while (!it->bits && it->next < words)
+		it->bits = READ_ONCE(it->chip->in_xapic_mode[it->next++]);
+	if (!it->bits)
+		return NULL;
+	index = (it->next - 1) * 32 + __ffs(it->bits);
+	it->bits &= it->bits - 1;
+	return smp_load_acquire(&it->chip->lapic[index]);
+}
+
+static struct vlapic *next_of_all(struct msg_targets *it)
+{
+	struct vlapic *apic = NULL;
+
+	while (!apic && it->next < smp_load_acquire(&it->chip->nr_lapics))
+		apic = smp_load_acquire(&it->chip->lapic[it->next++]);
+	return apic;
+}
+
+/* The next LAPIC that could be meant, NULL: none. */
+static struct vlapic *next_candidate(struct msg_targets *it)
+{
+	struct vlapic *apic = NULL;
+
+	switch (it->phase) {
+	case MSG_BY_ID:
+		it->phase = MSG_DONE;
+		return lapic_by_id(it->chip, it->msg->dest);
+	case MSG_CLUSTER:
+		apic = next_in_cluster(it);
+		if (apic)
+			return apic;
+		it->phase = it->msg->dest <= 0xff ? MSG_XAPIC : MSG_DONE;
+		if (it->phase == MSG_DONE)
+			return NULL;
+		fallthrough;
+	case MSG_XAPIC:
+		return next_in_xapic_mode(it);
+	case MSG_SCAN:
+		return next_of_all(it);
+	default:
+		return NULL;
+	}
+}
+
+struct vlapic *msg_targets_next(struct msg_targets *it)
+{
+	struct vlapic *apic;
+
+	do {
+		apic = next_candidate(it);
+	} while (apic && !msg_matches(it->msg, apic, !it->chip->no_x2apic_bcast));
+	return apic;
+}
+
+/* --- lowest priority --- */
+
+static struct vlapic *next_enabled(struct msg_targets *it)
+{
+	struct vlapic *apic;
+
+	do {
+		apic = msg_targets_next(it);
+	} while (apic && !vlapic_sw_enabled(apic));
+	return apic;
 }
 
 static struct vlapic *msg_arbitrate_by_hash(struct irqchip *chip, const struct irq_msg *msg)
 {
-	u32 i, candidates = 0, nth;
 	struct vlapic *apic, *last = NULL;
+	struct msg_targets it;
+	u32 candidates = 0, nth;
 
-	irqchip_for_each_lapic (chip, i, apic)
-		candidates += msg_can_take(chip, msg, apic);
+	msg_targets_begin(&it, chip, msg);
+	while (next_enabled(&it))
+		candidates++;
 	if (!candidates)
 		return NULL;
 
 	nth = msg->vector % candidates;
-	irqchip_for_each_lapic (chip, i, apic) {
-		if (!msg_can_take(chip, msg, apic))
-			continue;
+	msg_targets_begin(&it, chip, msg);
+	while ((apic = next_enabled(&it))) {
 		last = apic;
 		if (nth-- == 0)
 			break;
@@ -141,15 +248,15 @@ static struct vlapic *msg_arbitrate_by_hash(struct irqchip *chip, const struct i
 struct vlapic *msg_arbitrate(struct irqchip *chip, const struct irq_msg *msg)
 {
 	struct vlapic *apic, *best = NULL;
-	u32 i;
+	struct msg_targets it;
 
 	if (chip->vector_hashing)
 		return msg_arbitrate_by_hash(chip, msg);
 
-	irqchip_for_each_lapic (chip, i, apic) {
+	msg_targets_begin(&it, chip, msg);
+	while ((apic = next_enabled(&it))) {
 		/* The difference is signed, so that the order survives a counter's wrap. */
-		if (msg_can_take(chip, msg, apic) &&
-		    (!best || (s32)(READ_ONCE(apic->arb_prio) - READ_ONCE(best->arb_prio)) < 0))
+		if (!best || (s32)(READ_ONCE(apic->arb_prio) - READ_ONCE(best->arb_prio)) < 0)
 			best = apic;
 	}
 	if (best)

@@ -293,8 +293,7 @@ void vlapic_timer_tsc_moved(struct vlapic *apic)
 	unsigned long flags;
 
 	irq_lock(&t->lock, flags);
-	/* An expired deadline is in IRR already; moving the TSC back does not undo it. */
-	if (t->tsc_deadline && !t->tsc_expired) {
+	if (t->tsc_deadline) {
 		t->tsc_stale = true;
 		if (vlapic_timer_mode(apic) == LAPIC_TIMER_TSC_DEADLINE)
 			t->deadline_ns = 0;
@@ -332,6 +331,7 @@ void vlapic_timer_look(struct vlapic *apic, u64 now_ns, u64 guest_tsc)
 
 	irq_lock(&t->lock, flags);
 	env_and_u32(&apic->look, ~(u32)VLAPIC_LOOK_TIMER);
+	/* An expired deadline is in IRR already, and moving the TSC back does not undo that. */
 	if (vlapic_timer_mode(apic) != LAPIC_TIMER_TSC_DEADLINE || t->tsc_expired)
 		t->tsc_deadline = 0;
 	else if (t->tsc_stale)
