@@ -212,6 +212,7 @@ static size_t build_fadt(struct blob *b, uint64_t facs, uint64_t dsdt)
 	put(f, 89, 2, 1);      /* of the control block */
 	put(f, 96, 0xffff, 2); /* no C2 */
 	put(f, 98, 0xffff, 2); /* no C3 */
+	f[108] = RTC_CENTURY;
 	put(f, 109, BOOT_LEGACY_DEVICES | BOOT_NO_VGA | BOOT_NO_ASPM | BOOT_NO_RTC, 2);
 	put(f, 112,
 	    FADT_WBINVD | FADT_C1 | FADT_NO_POWER_BUTTON | FADT_NO_SLEEP_BUTTON | FADT_NO_RTC_WAKE |

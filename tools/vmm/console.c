@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The terminal: guest output to stdout, stdin to the guest, raw mode while it runs. Ctrl-A x
- * stops the VMM, Ctrl-A Ctrl-A sends one Ctrl-A. An stdin that ends, or isn't a terminal, is
- * fine: the guest just gets no more input.
+ * stops the VMM, Ctrl-A r (or SIGUSR2) prints the registers, Ctrl-A Ctrl-A sends one Ctrl-A. An
+ * stdin that ends, or isn't a terminal, is fine: the guest just gets no more input.
  */
 #include <errno.h>
 #include <poll.h>
@@ -62,6 +62,7 @@ void console_setup(void)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
 	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (signal_fd < 0 || wake_fd < 0)
@@ -119,6 +120,8 @@ static size_t filter_escape(struct vm *vm, uint8_t *buf, size_t len)
 		}
 		if (escape && buf[i] == 'x')
 			vm_end(vm, STATUS_USER);
+		else if (escape && buf[i] == 'r')
+			vcpus_dump(vm);
 		else
 			buf[out++] = buf[i];
 		escape = false;
@@ -142,6 +145,20 @@ static void read_input(struct vm *vm, size_t space)
 		sink.input(sink.dev, buf, n);
 }
 
+static void take_signal(struct vm *vm)
+{
+	struct signalfd_siginfo info;
+
+	if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGUSR2) {
+		vcpus_dump(vm);
+		return;
+	}
+	msg("stopped by signal %u", info.ssi_signo);
+	vm_end(vm, STATUS_USER);
+}
+
 void console_loop(struct vm *vm)
 {
 	enum { END, SIGNAL, WAKE, INPUT };
@@ -161,10 +178,8 @@ void console_loop(struct vm *vm)
 			die("poll: %s", strerror(errno));
 		if (fds[END].revents)
 			return;
-		if (fds[SIGNAL].revents) {
-			msg("stopped by a signal");
-			vm_end(vm, STATUS_USER);
-		}
+		if (fds[SIGNAL].revents)
+			take_signal(vm);
 		if (fds[WAKE].revents && read(wake_fd, &count, sizeof(count)) < 0)
 			die("eventfd: %s", strerror(errno));
 		if (fds[INPUT].revents)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The CPU that the guest sees: what the node supports, with each vCPU's own APIC ID and a
- * topology of one package with N single-threaded cores. Leaves out what the host's values
- * would make wrong: TSC and bus frequencies, the PMU.
+ * topology of one package with N single-threaded cores. Leaves out the PMU, and frequencies that
+ * aren't exact.
  *
  * Source: SDM, CPUID instruction reference.
  */
@@ -18,6 +18,11 @@
 #define LEAF1_ECX_TSC_DEADLINE BIT(24)
 #define LEAF1_ECX_HYPERVISOR   BIT(31)
 #define LEAF1_EDX_HTT          BIT(28)
+
+#define MIN_MAX_LEAF           0x15 /* leaves that the list lacks up to there read as zero */
+
+#define CRYSTAL_HZ             1000000000U
+#define MAX_TSC_ERROR_PPM      20 /* about what a kernel reaches by calibration */
 
 #define LEVEL_SMT              1
 #define LEVEL_CORE             2
@@ -52,11 +57,51 @@ static void patch_topology(struct kvm_cpuid_entry2 *e, unsigned int id, unsigned
 	}
 }
 
-static void patch_leaf(struct vm *vm, struct kvm_cpuid_entry2 *e, unsigned int id)
+/*
+ * TSC and crystal clock. A kernel that finds them here needs no calibration against the PIT,
+ * which is slow and, in an emulated machine, fails. It takes the crystal for the APIC timer's
+ * input, which the KVM ABI fixes at 1 GHz, and multiplies the crystal's kHz by the ratio's
+ * numerator in 32 bits. So: the last convergent of the ratio's continued fraction whose numerator
+ * is small enough for that; zero, which means "not told", if it isn't near.
+ */
+static void patch_tsc(struct kvm_cpuid_entry2 *e, uint64_t tsc_khz)
+{
+	const uint64_t crystal_khz = CRYSTAL_HZ / 1000;
+	uint64_t n = 1, n_prev = 0, d = 0, d_prev = 1, error;
+
+	e->eax = e->ebx = e->ecx = e->edx = 0;
+	for (uint64_t a = tsc_khz, b = crystal_khz; b;) {
+		uint64_t digit = a / b, rest = a % b;
+		uint64_t n_next = digit * n + n_prev, d_next = digit * d + d_prev;
+
+		if (n_next > UINT32_MAX / crystal_khz)
+			break;
+		n_prev = n;
+		d_prev = d;
+		n = n_next;
+		d = d_next;
+		a = b;
+		b = rest;
+	}
+	if (!n || !d)
+		return;
+	error = llabs((long long)(crystal_khz * n / d) - (long long)tsc_khz);
+	if (error * 1000000 > tsc_khz * MAX_TSC_ERROR_PPM)
+		return;
+	e->eax = d;
+	e->ebx = n;
+	e->ecx = CRYSTAL_HZ;
+}
+
+static void patch_leaf(struct vm *vm, struct kvm_cpuid_entry2 *e, unsigned int id, uint32_t tsc_khz)
 {
 	unsigned int ncpus = vm->ncpus;
 
 	switch (e->function) {
+	case 0:
+		if (e->eax < MIN_MAX_LEAF)
+			e->eax = MIN_MAX_LEAF;
+		break;
 	case 1:
 		e->ebx = (e->ebx & 0xffff) | (1U << core_bits(ncpus)) << 16 | id << 24;
 		e->ecx |= LEAF1_ECX_HYPERVISOR;
@@ -76,44 +121,46 @@ static void patch_leaf(struct vm *vm, struct kvm_cpuid_entry2 *e, unsigned int i
 	case 0xb:
 		patch_topology(e, id, ncpus);
 		break;
+	case 0x15:
+		patch_tsc(e, tsc_khz);
+		break;
 	case 0xa:  /* no PMU */
-	case 0x15: /* TSC and crystal: the host's ratio isn't the guest's */
-	case 0x16: /* frequencies: likewise */
+	case 0x16: /* the host's nominal frequencies */
 	case 0x1f: /* leaf 0xb says it all */
 		e->eax = e->ebx = e->ecx = e->edx = 0;
 		break;
 	}
 }
 
-/* The list may lack subleaf 1 of leaf 0xb, without which the cores would be one. */
-static void add_core_level(struct cpuid *cpuid)
+/* Adds a leaf that the list lacks and patch_leaf() fills in. */
+static void add_leaf(struct cpuid *cpuid, uint32_t function, uint32_t index, uint32_t flags)
 {
-	bool leaf_b = false;
-
 	for (uint32_t i = 0; i < cpuid->head.nent; i++) {
-		if (cpuid->entry[i].function != 0xb)
-			continue;
-		if (cpuid->entry[i].index == 1)
+		if (cpuid->entry[i].function == function && cpuid->entry[i].index == index)
 			return;
-		leaf_b = true;
 	}
-	if (leaf_b && cpuid->head.nent < MAX_LEAVES)
-		cpuid->entry[cpuid->head.nent++] = (struct kvm_cpuid_entry2){
-			.function = 0xb, .index = 1, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX
-		};
+	if (cpuid->head.nent < MAX_LEAVES)
+		cpuid->entry[cpuid->head.nent++] = (struct kvm_cpuid_entry2){ .function = function,
+									      .index = index,
+									      .flags = flags };
 }
 
 void cpuid_set(struct vcpu *vcpu)
 {
 	struct cpuid *cpuid = xcalloc(1, sizeof(*cpuid));
 	struct vm *vm = vcpu->vm;
+	int tsc_khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0); /* where it can't tell, neither do we */
 
+	if (vm->opt->verbose && vcpu->id == 0)
+		msg("TSC: %d kHz", tsc_khz);
 	cpuid->head.nent = MAX_LEAVES;
 	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
 		die("KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
-	add_core_level(cpuid);
+	/* Without subleaf 1 of leaf 0xb the cores would be one. */
+	add_leaf(cpuid, 0xb, 1, KVM_CPUID_FLAG_SIGNIFCANT_INDEX);
+	add_leaf(cpuid, 0x15, 0, 0);
 	for (uint32_t i = 0; i < cpuid->head.nent; i++)
-		patch_leaf(vm, &cpuid->entry[i], vcpu->id);
+		patch_leaf(vm, &cpuid->entry[i], vcpu->id, tsc_khz < 0 ? 0 : tsc_khz);
 	if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
 		die("vCPU %u: KVM_SET_CPUID2: %s", vcpu->id, strerror(errno));
 	free(cpuid);

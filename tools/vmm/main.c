@@ -37,7 +37,8 @@ static const char usage_text[] =
 	"  --verbose             say what is being done\n"
 	"  --help                this text\n"
 	"\n"
-	"Ctrl-A x stops the guest. Exit status: 0 power-off, 1 error, 2 usage,\n"
+	"Ctrl-A x stops the guest, Ctrl-A r prints the registers. Exit status: 0 power-off, 1 "
+	"error, 2 usage,\n"
 	"3 triple fault, 4 an exit that can't be served, 130 stopped by the user.\n";
 
 static void usage(const char *what, const char *arg)
@@ -154,6 +155,7 @@ int main(int argc, char **argv)
 	entry = boot_load(&vm);
 	console_setup();
 	platform_create(&vm);
+	rtc_create(&vm);
 	serial_create(&vm);
 	pci_create(&vm);
 	if (opt.disk)

@@ -206,6 +206,7 @@ void pci_create(struct vm *vm)
 
 	/* Without a host bridge at 00:00.0 kernels take type 1 accesses for not working. */
 	pci_add(vm, bridge, BRIDGE_VENDOR, BRIDGE_DEVICE, CLASS_BRIDGE, 0);
-	bus_add(&vm->pio, CONFIG_ADDRESS, 8, config_ports, vm);
-	bus_add(&vm->mmio, PCI_MMIO_BASE, PCI_MMIO_END - PCI_MMIO_BASE, mmio_window, NULL);
+	bus_add(&vm->pio, "PCI configuration", CONFIG_ADDRESS, 8, config_ports, vm);
+	bus_add(&vm->mmio, "PCI devices", PCI_MMIO_BASE, PCI_MMIO_END - PCI_MMIO_BASE, mmio_window,
+		NULL);
 }

@@ -100,9 +100,9 @@ static void write_only(void *dev, uint64_t offset, void *data, unsigned int len,
 
 void platform_create(struct vm *vm)
 {
-	bus_add(&vm->pio, PM1_EVENT_PORT, 4, pm1_event, vm);
-	bus_add(&vm->pio, PM1_CONTROL_PORT, 2, pm1_control, vm);
-	bus_add(&vm->pio, I8042_PORT, 1, i8042, vm);
-	bus_add(&vm->pio, POST_PORT, 1, write_only, vm);
-	bus_add(&vm->pio, DELAY_PORT, 1, write_only, vm);
+	bus_add(&vm->pio, "ACPI PM1 event", PM1_EVENT_PORT, 4, pm1_event, vm);
+	bus_add(&vm->pio, "ACPI PM1 control", PM1_CONTROL_PORT, 2, pm1_control, vm);
+	bus_add(&vm->pio, "i8042", I8042_PORT, 1, i8042, vm);
+	bus_add(&vm->pio, "POST and delay", POST_PORT, 1, write_only, vm);
+	bus_add(&vm->pio, "delay", DELAY_PORT, 1, write_only, vm);
 }

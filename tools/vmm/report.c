@@ -76,6 +76,46 @@ static void print_regs(struct vcpu *vcpu)
 	print_segment("tr", &s.tr);
 }
 
+static uint32_t lapic_reg(const struct kvm_lapic_state *lapic, unsigned int reg)
+{
+	uint32_t val;
+
+	memcpy(&val, lapic->regs + reg, sizeof(val));
+	return val;
+}
+
+/* The vectors of IRR, ISR or TMR: eight registers of 32 bits, 16 bytes apart. */
+static void print_vectors(const char *name, const struct kvm_lapic_state *lapic, unsigned int base)
+{
+	fprintf(stderr, "  %s", name);
+	for (unsigned int v = 0; v < 256; v++)
+		if (lapic_reg(lapic, base + v / 32 * 0x10) & BIT(v % 32))
+			fprintf(stderr, " %02x", v);
+	fprintf(stderr, "\n");
+}
+
+static void print_lapic(struct vcpu *vcpu)
+{
+	struct kvm_lapic_state lapic;
+	struct kvm_mp_state mp;
+
+	if (ioctl(vcpu->fd, KVM_GET_LAPIC, &lapic) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp) < 0) {
+		msg("vCPU %u: its APIC can't be read: %s", vcpu->id, strerror(errno));
+		return;
+	}
+	fprintf(stderr,
+		"  mp_state %u apic id %08x tpr %02x ppr %02x svr %03x lint0 %05x lint1 %05x\n",
+		mp.mp_state, lapic_reg(&lapic, 0x20), lapic_reg(&lapic, 0x80),
+		lapic_reg(&lapic, 0xa0), lapic_reg(&lapic, 0xf0), lapic_reg(&lapic, 0x350),
+		lapic_reg(&lapic, 0x360));
+	fprintf(stderr, "  timer lvt %05x initial %08x current %08x divide %x\n",
+		lapic_reg(&lapic, 0x320), lapic_reg(&lapic, 0x380), lapic_reg(&lapic, 0x390),
+		lapic_reg(&lapic, 0x3e0));
+	print_vectors("irr", &lapic, 0x200);
+	print_vectors("isr", &lapic, 0x100);
+}
+
 static void print_internal_error(const struct kvm_run *run)
 {
 	uint32_t n = run->internal.ndata;
@@ -109,6 +149,18 @@ void report_exit(struct vcpu *vcpu, const char *why)
 		msg("vCPU %u: %s: KVM_EXIT_%s (%u)", vcpu->id, why, name, run->exit_reason);
 	}
 	print_regs(vcpu);
+	print_lapic(vcpu);
+}
+
+static void report_bus(const char *title, const struct bus *bus)
+{
+	fprintf(stderr, "%s accesses served in userspace\n", title);
+	for (unsigned int i = 0; i < bus->n; i++)
+		if (bus->range[i].accesses)
+			fprintf(stderr, "  %-20s %10lu\n", bus->range[i].name,
+				bus->range[i].accesses);
+	if (bus->unclaimed)
+		fprintf(stderr, "  %-20s %10lu\n", "no device", bus->unclaimed);
 }
 
 void report_stats(struct vm *vm)
@@ -121,9 +173,11 @@ void report_stats(struct vm *vm)
 			total += vm->vcpus[i].exits[reason];
 		if (!total)
 			continue;
-		fprintf(stderr, "  %-16s %10lu =", exit_name(reason), total);
+		fprintf(stderr, "  %-20s %10lu =", exit_name(reason), total);
 		for (unsigned int i = 0; i < vm->ncpus; i++)
 			fprintf(stderr, " %lu", vm->vcpus[i].exits[reason]);
 		fprintf(stderr, "\n");
 	}
+	report_bus("port", &vm->pio);
+	report_bus("memory", &vm->mmio);
 }

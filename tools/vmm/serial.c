@@ -240,6 +240,6 @@ void serial_flush(void)
 void serial_create(struct vm *vm)
 {
 	com1.vm = vm;
-	bus_add(&vm->pio, COM1_PORT, 8, serial_access, &com1);
+	bus_add(&vm->pio, "COM1", COM1_PORT, 8, serial_access, &com1);
 	console_attach(&(struct console_sink){ serial_space, serial_input, &com1 });
 }

@@ -229,10 +229,15 @@ static void *vcpu_thread(void *arg)
 	while (vm_running(vm)) {
 		uint32_t reason;
 
+		if (__atomic_exchange_n(&vcpu->dump, false, __ATOMIC_RELAXED))
+			report_exit(vcpu, "state asked for, last exit");
 		if (ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
 			/* EINTR: kicked. EAGAIN: an AP was woken but has not been started yet. */
-			if (errno == EINTR || errno == EAGAIN)
+			if (errno == EINTR || errno == EAGAIN) {
+				/* Before the conditions above are looked at again, not after. */
+				__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 				continue;
+			}
 			report_exit(vcpu, strerror(errno));
 			vm_end(vm, STATUS_VCPU);
 			break;
@@ -267,6 +272,13 @@ void vcpus_kick(struct vm *vm)
 	for (unsigned int i = 0; i < vm->ncpus; i++)
 		if (vm->vcpus[i].started)
 			pthread_kill(vm->vcpus[i].thread, KICK_SIGNAL);
+}
+
+void vcpus_dump(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->ncpus; i++)
+		__atomic_store_n(&vm->vcpus[i].dump, true, __ATOMIC_RELAXED);
+	vcpus_kick(vm);
 }
 
 void vcpus_join(struct vm *vm)

@@ -71,14 +71,17 @@ typedef void (*bus_fn)(void *dev, uint64_t offset, void *data, unsigned int len,
 struct bus {
 	struct bus_range {
 		uint64_t start, len;
+		const char *name;
 		bus_fn fn;
 		void *dev;
+		uint64_t accesses; /* atomic; for --stats */
 	} range[16];
 	unsigned int n;
+	uint64_t unclaimed; /* accesses to no device; atomic */
 };
 
 /* Set-up. Ranges must not overlap. */
-void bus_add(struct bus *bus, uint64_t start, uint64_t len, bus_fn fn, void *dev);
+void bus_add(struct bus *bus, const char *name, uint64_t start, uint64_t len, bus_fn fn, void *dev);
 /* Nobody there: a read gives all ones, a write is dropped, as on a PC. Returns false then. */
 bool bus_access(struct bus *bus, uint64_t addr, void *data, unsigned int len, bool write);
 
@@ -133,6 +136,7 @@ struct vcpu {
 	size_t run_size;
 	pthread_t thread;
 	bool started;
+	bool dump;                    /* atomic: print the registers at the next chance */
 	uint64_t exits[EXIT_REASONS]; /* by KVM_EXIT_*; written by its thread alone */
 };
 
@@ -141,6 +145,8 @@ void vcpu_set_boot_state(struct vcpu *vcpu, uint64_t rip); /* set-up; see boot.c
 void vcpus_start(struct vm *vm);
 /* Makes each vCPU leave KVM_RUN soon. */
 void vcpus_kick(struct vm *vm);
+/* Makes each vCPU print its registers and go on. */
+void vcpus_dump(struct vm *vm);
 void vcpus_join(struct vm *vm);
 void cpuid_set(struct vcpu *vcpu); /* set-up: KVM_SET_CPUID2 */
 const char *exit_name(uint32_t reason);
@@ -170,9 +176,11 @@ size_t acpi_build(uint8_t *ram, size_t size, uint64_t base, unsigned int ncpus);
 #define RESET_VALUE      0x06
 #define S5_SLEEP_TYPE    5
 #define SCI_GSI          9
+#define RTC_CENTURY      0x32 /* register of the RTC */
 #define COM1_PORT        0x3f8
 #define COM1_GSI         4
 
+void rtc_create(struct vm *vm);      /* set-up: rtc.c, the date */
 void platform_create(struct vm *vm); /* set-up: power, reset and delay ports */
 
 /* A byte access to RESET_PORT, which pci.c receives because its own ports surround it. */
