@@ -151,7 +151,7 @@ static bool describe_failure(struct vcpu *vcpu, char *text, size_t size)
 	const struct guest_report *r = vcpu->report;
 	const struct kvm_run *run = vcpu->run;
 
-	if (!is_report(run)) {
+	if (!r || !is_report(run)) {
 		struct kvm_regs regs = { 0 };
 
 		if (ioctl(vcpu->fd, KVM_GET_REGS, &regs))
@@ -249,7 +249,8 @@ static void *vcpu_thread(void *arg)
 	while (!v->stop) {
 		int ret = vcpu_run_raw(v);
 
-		if (ret == -EINTR)
+		/* an AP that was woken from UNINITIALIZED comes back with EAGAIN */
+		if (ret == -EINTR || ret == -EAGAIN)
 			continue;
 		if (ret) {
 			snprintf(v->error, sizeof(v->error), "vCPU %u: KVM_RUN: %s", v->id,

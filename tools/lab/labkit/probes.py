@@ -41,6 +41,8 @@ PROBES = (
     Probe("ram-image"),
     Probe("serial-speed"),
     Probe("idle-time", cpus=2),
+    Probe("entry-interrupt-mask"),
+    Probe("virtual-vectoring"),
 )
 
 
