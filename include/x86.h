@@ -86,7 +86,7 @@ struct x86_msrs {
 	u64 star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
 	u64 pat, misc_enable, tsc_adjust, feature_control, smi_count, microcode;
 	u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[X86_MTRR_VAR], mtrr_mask[X86_MTRR_VAR];
-	u64 mcg_cap, mcg_status, mcg_ctl, mce_bank[X86_MCE_BANKS][4];
+	u64 mcg_cap, mcg_status, mcg_ctl, mce_bank[X86_MCE_BANKS][4], mci_ctl2[X86_MCE_BANKS];
 	u64 misc_features, platform_info;
 };
 
@@ -191,7 +191,7 @@ int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
 
 /* RIP is already behind the instruction. */
 int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in);
-int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in, bool rep);
+int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in);
 /* An access to memory that no slot backs. Decodes the instruction at RIP. */
 int io_mmio(struct vcpu *vcpu);
 /* KVM_EXIT_INTERNAL_ERROR, suberror EMULATION, with @len instruction bytes (0: unknown). */
@@ -246,8 +246,10 @@ int vcpu_set_apic_base(struct vcpu *vcpu, u64 value, bool host_initiated);
 int vmce_set_ctl(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
 int vmce_get_bank(struct vcpu *vcpu, u32 msr, u64 *value, bool host_initiated);
 int vmce_set_bank(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
+int vmce_get_ctl2(struct vcpu *vcpu, u32 msr, u64 *value, bool host_initiated);
+int vmce_set_ctl2(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
 /* KVM_X86_SETUP_MCE, KVM_X86_SET_MCE: -EINVAL for what IA32_MCG_CAP cannot hold. */
-#define X86_MCG_CAP (BIT_ULL(8) | BIT_ULL(24)) /* MCG_CTL_P, MCG_SER_P */
+#define X86_MCG_CAP (BIT_ULL(8) | BIT_ULL(10) | BIT_ULL(24)) /* MCG_CTL_P, CMCI_P, SER_P */
 int vmce_setup(struct vcpu *vcpu, u64 cap);
 int vmce_inject(struct vcpu *vcpu, const struct kvm_x86_mce *mce);
 

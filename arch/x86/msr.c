@@ -389,6 +389,7 @@ static const struct msr_row msr_table[] = {
 	{ MTRR_FIXED_1ST, 1, MSR_SAVED, FIXED },
 	{ 0x258, 2, MSR_SAVED, FIXED },
 	{ 0x268, 8, MSR_SAVED, FIXED },
+	{ MSR_IA32_MC0_CTL2, X86_MCE_BANKS, MSR_RW, .get = vmce_get_ctl2, .set = vmce_set_ctl2 },
 	{ MSR_IA32_CR_PAT, 1, MSR_SAVED, .get = get_backend, .set = set_pat },
 	{ MSR_MTRRdefType, 1, MSR_SAVED, .reserved = ~MTRR_DEF_DEFINED,
 	  KEPT(mtrr_def_type), .set = set_mtrr_def },
