@@ -82,6 +82,9 @@ enum lapic_timer_mode {
 #define LAPIC_2R               0x4 /* x2APIC MSR, read; without it: #GP */
 #define LAPIC_2W               0x8 /* x2APIC MSR, write; without it: #GP */
 
+/* The access depends on the clock, or settles the timer. Others need not read the time. */
+#define LAPIC_CLOCK            0x10
+
 #define LAPIC_RO               (LAPIC_XR | LAPIC_2R)
 #define LAPIC_RW               (LAPIC_XR | LAPIC_XW | LAPIC_2R | LAPIC_2W)
 #define LAPIC_WO               (LAPIC_XR | LAPIC_XW | LAPIC_2W) /* reads of the page give 0 */
@@ -91,6 +94,7 @@ enum lapic_timer_mode {
 #define LAPIC_2WO              LAPIC_2W                         /* no such word in the page */
 
 #define LAPIC_W_LVT            (LAPIC_LVT_VECTOR | LAPIC_LVT_MASKED)
+#define LAPIC_W_TIMER          (LAPIC_W_LVT | LAPIC_LVT_MODE)
 #define LAPIC_W_LVTDM          (LAPIC_W_LVT | LAPIC_LVT_DELIVERY)
 #define LAPIC_W_LINT           (LAPIC_W_LVTDM | LAPIC_LVT_POLARITY | LAPIC_LVT_TRIGGER)
 #define LAPIC_I_LINT           (LAPIC_LVT_STATUS | LAPIC_LVT_REMOTE)
@@ -125,7 +129,7 @@ enum lapic_timer_mode {
 	R(RRD,	    0x0c0, LAPIC_XRO, 0, 0)                                                        \
 	R(LDR,	    0x0d0, LAPIC_LRW, LAPIC_LDR_XAPIC, 0)                                          \
 	R(DFR,	    0x0e0, LAPIC_XRW, LAPIC_DFR_MODEL, 0)                                          \
-	R(SVR,	    0x0f0, LAPIC_RW,  LAPIC_W_SVR, 0)                                              \
+	R(SVR,	    0x0f0, LAPIC_RW | LAPIC_CLOCK, LAPIC_W_SVR, 0)                                 \
 	LAPIC_BANK(R, ISR, 0x100)                                                                  \
 	LAPIC_BANK(R, TMR, 0x180)                                                                  \
 	LAPIC_BANK(R, IRR, 0x200)                                                                  \
@@ -133,21 +137,27 @@ enum lapic_timer_mode {
 	R(LVT_CMCI, 0x2f0, LAPIC_RW,  LAPIC_W_LVTDM, LAPIC_LVT_STATUS)                             \
 	R(ICR_LO,   0x300, LAPIC_RW,  LAPIC_W_ICR, LAPIC_ICR_BUSY)                                 \
 	R(ICR_HI,   0x310, LAPIC_XRW, LAPIC_ICR_DEST, 0)                                           \
-	R(LVT_TIMER, 0x320, LAPIC_RW, LAPIC_W_LVT | LAPIC_LVT_MODE, LAPIC_LVT_STATUS)              \
+	R(LVT_TIMER, 0x320, LAPIC_RW | LAPIC_CLOCK, LAPIC_W_TIMER, LAPIC_LVT_STATUS)               \
 	R(LVT_THERMAL, 0x330, LAPIC_RW, LAPIC_W_LVTDM, LAPIC_LVT_STATUS)                           \
 	R(LVT_PERF, 0x340, LAPIC_RW,  LAPIC_W_LVTDM, LAPIC_LVT_STATUS)                             \
 	R(LVT_LINT0, 0x350, LAPIC_RW, LAPIC_W_LINT, LAPIC_I_LINT)                                  \
 	R(LVT_LINT1, 0x360, LAPIC_RW, LAPIC_W_LINT, LAPIC_I_LINT)                                  \
 	R(LVT_ERROR, 0x370, LAPIC_RW, LAPIC_W_LVT, LAPIC_LVT_STATUS)                               \
-	R(TMICT,    0x380, LAPIC_RW,  0xffffffffu, 0)                                              \
-	R(TMCCT,    0x390, LAPIC_RO,  0, 0)                                                        \
-	R(TDCR,	    0x3e0, LAPIC_RW,  0xb, 0)                                                      \
+	R(TMICT,    0x380, LAPIC_RW | LAPIC_CLOCK, 0xffffffffu, 0)                                 \
+	R(TMCCT,    0x390, LAPIC_RO | LAPIC_CLOCK, 0, 0)                                           \
+	R(TDCR,	    0x3e0, LAPIC_RW | LAPIC_CLOCK, 0xb, 0)                                         \
 	R(SELF_IPI, 0x3f0, LAPIC_2WO, LAPIC_ICR_VECTOR, 0)
 /* clang-format on */
 
 #define LAPIC_OFFSET(name, offset, access, writable, ignored) LAPIC_##name = (offset),
 enum lapic_offset { LAPIC_REGISTERS(LAPIC_OFFSET) };
 #undef LAPIC_OFFSET
+
+/* Offset of the register behind an MSR of MSR_X2APIC_FIRST .. MSR_X2APIC_LAST. */
+static inline u32 x2apic_offset(u32 msr)
+{
+	return (msr - MSR_X2APIC_FIRST) << 4;
+}
 
 #define LAPIC_ISR           LAPIC_ISR0
 #define LAPIC_TMR           LAPIC_TMR0

@@ -199,6 +199,8 @@ void vlapic_resync(struct vlapic *apic);
 
 /* --- registers: the owner --- */
 
+/* @now_ns matters for registers that the table marks LAPIC_CLOCK. */
+
 /*
  * The xAPIC page. @offset 0 .. 0xfff. Only 32-bit writes to the start of a 16-byte slot count;
  * reads of part of that word also work. A slot without register sets ESR.

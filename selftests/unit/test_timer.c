@@ -652,7 +652,7 @@ static void T2_host_write_replaces_a_running_deadline(void **state)
 	machine_free(m);
 }
 
-/* An expired deadline that the vCPU has not seen yet is in IRR: moving the TSC does not repeat it. */
+/* An expired deadline that the vCPU has not seen is in IRR: moving the TSC does not repeat it. */
 static void T2_tsc_moved_after_expiry_fires_no_second_time(void **state)
 {
 	struct machine *m = timer_machine(DEADLINE | VECTOR);

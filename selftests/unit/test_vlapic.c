@@ -254,7 +254,7 @@ static void xapic_rights_and_masks(void **state)
 	}
 }
 
-/* Invariant L10: an APIC-write exit comes after the instruction; nothing can be refused any more. */
+/* Invariant L10: an APIC-write exit comes after the instruction: nothing can be refused. */
 static void L10_trap_like_writes_never_fail(void **state)
 {
 	struct machine *m = enabled_machine();

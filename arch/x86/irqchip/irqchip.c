@@ -22,6 +22,14 @@ static u64 chip_now(struct irqchip *chip)
 	return chip->host->now_ns(chip->ctx);
 }
 
+/* The time if the LAPIC register at @offset cares about it. */
+static u64 register_now(struct irqchip *chip, u32 offset)
+{
+	u32 i = offset >> 4;
+
+	return i < LAPIC_NR_REGS && (lapic_reg_table[i].access & LAPIC_CLOCK) ? chip_now(chip) : 0;
+}
+
 /* NULL for an index without LAPIC: callers treat that as an empty socket (invariant L5). */
 static struct vlapic *lapic_at(struct irqchip *chip, u32 vcpu)
 {
@@ -517,7 +525,7 @@ void irqchip_lapic_read(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, voi
 		memset(data, 0, len);
 		return;
 	}
-	vlapic_mmio_read(apic, offset, len, data, chip_now(chip), &fx);
+	vlapic_mmio_read(apic, offset, len, data, register_now(chip, offset), &fx);
 	carry_out_lapic(chip, apic, &fx);
 }
 
@@ -528,7 +536,7 @@ void irqchip_lapic_write(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, co
 
 	if (!apic)
 		return;
-	vlapic_mmio_write(apic, offset, len, data, chip_now(chip), &fx);
+	vlapic_mmio_write(apic, offset, len, data, register_now(chip, offset), &fx);
 	carry_out_lapic(chip, apic, &fx);
 }
 
@@ -562,7 +570,7 @@ int irqchip_msr_read(struct irqchip *chip, u32 vcpu, u32 msr, u64 *value)
 	else if (msr == MSR_LAPIC_TSC_DEADLINE)
 		*value = vlapic_timer_tsc_deadline(apic);
 	else if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
-		r = vlapic_msr_read(apic, msr, value, chip_now(chip), &fx);
+		r = vlapic_msr_read(apic, msr, value, register_now(chip, x2apic_offset(msr)), &fx);
 	else
 		r = 1;
 	carry_out_lapic(chip, apic, &fx);
@@ -582,7 +590,7 @@ int irqchip_msr_write(struct irqchip *chip, u32 vcpu, u32 msr, u64 value, bool h
 	else if (msr == MSR_LAPIC_TSC_DEADLINE)
 		write_tsc_deadline(chip, apic, value, host_initiated, &fx);
 	else if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
-		r = vlapic_msr_write(apic, msr, value, chip_now(chip), &fx);
+		r = vlapic_msr_write(apic, msr, value, register_now(chip, x2apic_offset(msr)), &fx);
 	else
 		r = 1;
 	carry_out_lapic(chip, apic, &fx);

@@ -508,7 +508,7 @@ void vlapic_mmio_write(struct vlapic *apic, u32 offset, u32 len, const void *dat
 
 int vlapic_msr_read(struct vlapic *apic, u32 msr, u64 *value, u64 now_ns, struct vlapic_effect *fx)
 {
-	u32 offset = (msr - MSR_X2APIC_FIRST) << 4;
+	u32 offset = x2apic_offset(msr);
 
 	if (!vlapic_x2apic(apic) || !(reg_attributes(apic, offset).access & LAPIC_2R))
 		return 1;
@@ -520,7 +520,7 @@ int vlapic_msr_read(struct vlapic *apic, u32 msr, u64 *value, u64 now_ns, struct
 
 int vlapic_msr_write(struct vlapic *apic, u32 msr, u64 value, u64 now_ns, struct vlapic_effect *fx)
 {
-	u32 offset = (msr - MSR_X2APIC_FIRST) << 4;
+	u32 offset = x2apic_offset(msr);
 	struct lapic_reg reg = reg_attributes(apic, offset);
 
 	if (!vlapic_x2apic(apic) || !(reg.access & LAPIC_2W))
