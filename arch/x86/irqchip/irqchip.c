@@ -5,42 +5,15 @@
  * The devices know only themselves. All knowledge of who is wired to whom stands here: GSI to pins,
  * pin to message, message to LAPICs, EOI back to pins, PIC output to LINT0, PIT to GSI 0. No device
  * lock is held here, ever; each device call takes and drops its own. So nothing recurses into
- * a device that is being changed, and host operations run lock-free.
+ * a device that is being changed, and host operations run lock-free. Accesses by address, port or
+ * ioctl are in irqchip_access.c.
  */
-#include <irqchip/irqchip.h>
 #include <irqchip/msg.h>
 #include <irqchip/route.h>
-#include <irqchip/vioapic.h>
-#include <irqchip/vlapic.h>
-#include <irqchip/vpic.h>
-#include <irqchip/vpit.h>
+
+#include "bus.h"
 
 #define PIT_GSI 0
-
-static u64 chip_now(struct irqchip *chip)
-{
-	return chip->host->now_ns(chip->ctx);
-}
-
-/* The time if the LAPIC register at @offset cares about it. */
-static u64 register_now(struct irqchip *chip, u32 offset)
-{
-	u32 i = offset >> 4;
-
-	return i < LAPIC_NR_REGS && (lapic_reg_table[i].access & LAPIC_CLOCK) ? chip_now(chip) : 0;
-}
-
-/* NULL for an index without LAPIC: callers treat that as an empty socket (invariant L5). */
-static struct vlapic *lapic_at(struct irqchip *chip, u32 vcpu)
-{
-	return vcpu < IRQCHIP_MAX_VCPUS ? smp_load_acquire(&chip->lapic[vcpu]) : NULL;
-}
-
-static void notify(struct irqchip *chip, const struct vlapic *apic, enum irq_notify how)
-{
-	if (how != NOTIFY_NONE)
-		chip->host->notify(chip->ctx, apic->index, how);
-}
 
 /* --- messages to LAPICs --- */
 
@@ -59,11 +32,11 @@ static int deliver_to(struct irqchip *chip, struct vlapic *apic, const struct ir
 		return -1;
 	case IRQ_DM_EXTINT:
 		vlapic_accept_extint(apic);
-		notify(chip, apic, NOTIFY_KICK);
+		bus_notify(chip, apic, NOTIFY_KICK);
 		return 1;
 	default:
 		taken = vlapic_accept(apic, msg, &how);
-		notify(chip, apic, how);
+		bus_notify(chip, apic, how);
 		return taken;
 	}
 }
@@ -83,7 +56,7 @@ static int deliver_shorthand(struct irqchip *chip, const struct irq_msg *msg, in
 	u32 i;
 
 	if (msg->shorthand == IRQ_SH_SELF) {
-		apic = from < 0 ? NULL : lapic_at(chip, (u32)from);
+		apic = from < 0 ? NULL : bus_lapic(chip, (u32)from);
 		return apic ? deliver_to(chip, apic, msg) : -1;
 	}
 	irqchip_for_each_lapic (chip, i, apic) {
@@ -141,13 +114,13 @@ static void raise_lint0(struct irqchip *chip)
 		if (!vlapic_accepts_extint(apic)) {
 			irqchip_raise_lvt(chip, i, LAPIC_LVT_LINT0);
 		} else if (!taken) {
-			notify(chip, apic, NOTIFY_KICK);
+			bus_notify(chip, apic, NOTIFY_KICK);
 			taken = true;
 		}
 	}
 }
 
-static void carry_out_pic(struct irqchip *chip, const struct vpic_effect *fx)
+void bus_pic_effect(struct irqchip *chip, const struct vpic_effect *fx)
 {
 	u32 acked;
 
@@ -199,7 +172,7 @@ static int set_pin(struct irqchip *chip, u32 which, u32 pin, u32 source, bool le
 		return -1;
 	r = vpic_set_irq(chip->pic, which == KVM_IRQCHIP_PIC_SLAVE ? pin + 8 : pin, source, level,
 			 &fx);
-	carry_out_pic(chip, &fx);
+	bus_pic_effect(chip, &fx);
 	return r;
 }
 
@@ -272,12 +245,12 @@ static void rescan_pin(struct irqchip *chip, u32 pin)
 	if (r > 0)
 		deliver_from_pin(chip, pin, &msg);
 	else if (r == -EAGAIN && chip->host->ioapic_timer)
-		chip->host->ioapic_timer(chip->ctx, chip_now(chip) + VIOAPIC_STORM_DELAY_NS);
+		chip->host->ioapic_timer(chip->ctx, bus_now(chip) + VIOAPIC_STORM_DELAY_NS);
 	else if (r == -EAGAIN)
 		irqchip_ioapic_timer_fired(chip);
 }
 
-static void carry_out_ioapic(struct irqchip *chip, const struct vioapic_effect *fx)
+void bus_ioapic_effect(struct irqchip *chip, const struct vioapic_effect *fx)
 {
 	u32 pins;
 
@@ -316,7 +289,7 @@ static void carry_out_eoi(struct irqchip *chip, u32 vcpu, const struct vlapic_ef
 			chip->host->eoi_exit(chip->ctx, vcpu, vector);
 		fx.rescan = fx.acked;
 	}
-	carry_out_ioapic(chip, &fx);
+	bus_ioapic_effect(chip, &fx);
 }
 
 /* --- LAPIC effects and timers --- */
@@ -326,7 +299,7 @@ static void carry_out_eoi(struct irqchip *chip, u32 vcpu, const struct vlapic_ef
  * of their changes to the deadline. Whoever arms last reads the deadline again afterwards, and so
  * finds the other's change. The host's operation orders its own calls.
  */
-static void arm_lapic_timer(struct irqchip *chip, struct vlapic *apic)
+void bus_arm_lapic_timer(struct irqchip *chip, struct vlapic *apic)
 {
 	u64 deadline;
 
@@ -339,23 +312,23 @@ static void arm_lapic_timer(struct irqchip *chip, struct vlapic *apic)
 
 void irqchip_lapic_timer_fired(struct irqchip *chip, u32 vcpu)
 {
-	struct vlapic *apic = lapic_at(chip, vcpu);
+	struct vlapic *apic = bus_lapic(chip, vcpu);
 
 	if (!apic)
 		return;
-	notify(chip, apic, vlapic_timer_poll(apic, chip_now(chip)));
+	bus_notify(chip, apic, vlapic_timer_poll(apic, bus_now(chip)));
 	if (vlapic_timer_host_deadline(apic))
-		arm_lapic_timer(chip, apic);
+		bus_arm_lapic_timer(chip, apic);
 }
 
-static void arm_pit_timer(struct irqchip *chip)
+void bus_arm_pit_timer(struct irqchip *chip)
 {
 	u64 deadline;
 
 	do {
 		deadline = vpit_deadline(chip->pit);
 		chip->host->pit_timer(chip->ctx, deadline);
-		smp_mb(); /* as in arm_lapic_timer() */
+		smp_mb(); /* as in bus_arm_lapic_timer() */
 	} while (vpit_deadline(chip->pit) != deadline);
 }
 
@@ -363,14 +336,14 @@ void irqchip_pit_timer_fired(struct irqchip *chip)
 {
 	if (!chip->pit)
 		return;
-	if (vpit_fired(chip->pit, chip_now(chip)))
+	if (vpit_fired(chip->pit, bus_now(chip)))
 		vpit_pulsed(chip->pit, pulse(chip, PIT_GSI, IRQ_SOURCE_PIT));
-	arm_pit_timer(chip);
+	bus_arm_pit_timer(chip);
 }
 
 void irqchip_raise_lvt(struct irqchip *chip, u32 vcpu, u32 lvt)
 {
-	struct vlapic *apic = lapic_at(chip, vcpu);
+	struct vlapic *apic = bus_lapic(chip, vcpu);
 	struct irq_msg msg;
 
 	if (!apic || !vlapic_raise_lvt(apic, lvt, &msg))
@@ -390,19 +363,18 @@ static void note_mode(struct irqchip *chip, const struct vlapic *apic)
 		env_and_u32(word, ~bit);
 }
 
-static void carry_out_lapic(struct irqchip *chip, struct vlapic *apic,
-			    const struct vlapic_effect *fx)
+void bus_lapic_effect(struct irqchip *chip, struct vlapic *apic, const struct vlapic_effect *fx)
 {
 	if (fx->what & VLAPIC_FX_MAP)
 		note_mode(chip, apic);
 	if (fx->what & VLAPIC_FX_TIMER)
-		arm_lapic_timer(chip, apic);
+		bus_arm_lapic_timer(chip, apic);
 	if (fx->what & VLAPIC_FX_EOI)
 		carry_out_eoi(chip, apic->index, fx);
 	if (fx->what & VLAPIC_FX_IPI)
 		(void)irqchip_deliver(chip, &fx->ipi, (int)apic->index);
 	if ((fx->what & VLAPIC_FX_SELF) && takeable(chip, apic) >= 0)
-		notify(chip, apic, NOTIFY_KICK);
+		bus_notify(chip, apic, NOTIFY_KICK);
 }
 
 /* --- life --- */
@@ -482,15 +454,15 @@ static void look_at_timer(struct irqchip *chip, struct vlapic *apic)
 
 	if (likely(!(READ_ONCE(apic->look) & VLAPIC_LOOK_TIMER)))
 		return;
-	now = chip_now(chip);
+	now = bus_now(chip);
 	vlapic_timer_look(apic, now, chip->host->guest_tsc(chip->ctx, apic->index));
-	notify(chip, apic, vlapic_timer_poll(apic, now));
-	arm_lapic_timer(chip, apic);
+	bus_notify(chip, apic, vlapic_timer_poll(apic, now));
+	bus_arm_lapic_timer(chip, apic);
 }
 
 int irqchip_peek(struct irqchip *chip, u32 vcpu)
 {
-	struct vlapic *apic = lapic_at(chip, vcpu);
+	struct vlapic *apic = bus_lapic(chip, vcpu);
 
 	if (!apic)
 		return -1;
@@ -500,7 +472,7 @@ int irqchip_peek(struct irqchip *chip, u32 vcpu)
 
 int irqchip_ack(struct irqchip *chip, u32 vcpu)
 {
-	struct vlapic *apic = lapic_at(chip, vcpu);
+	struct vlapic *apic = bus_lapic(chip, vcpu);
 	struct vpic_effect fx = { 0 };
 	int vector;
 
@@ -512,300 +484,6 @@ int irqchip_ack(struct irqchip *chip, u32 vcpu)
 	vlapic_take_extint(apic);
 	vector = vpic_ack(chip->pic, &fx);
 	env_count(&apic->delivered[IRQ_PATH_PIC]);
-	carry_out_pic(chip, &fx);
+	bus_pic_effect(chip, &fx);
 	return vector;
-}
-
-void irqchip_lapic_read(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, void *data)
-{
-	struct vlapic *apic = lapic_at(chip, vcpu);
-	struct vlapic_effect fx = { 0 };
-
-	if (!apic) {
-		memset(data, 0, len);
-		return;
-	}
-	vlapic_mmio_read(apic, offset, len, data, register_now(chip, offset), &fx);
-	carry_out_lapic(chip, apic, &fx);
-}
-
-void irqchip_lapic_write(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, const void *data)
-{
-	struct vlapic *apic = lapic_at(chip, vcpu);
-	struct vlapic_effect fx = { 0 };
-
-	if (!apic)
-		return;
-	vlapic_mmio_write(apic, offset, len, data, register_now(chip, offset), &fx);
-	carry_out_lapic(chip, apic, &fx);
-}
-
-static void write_tsc_deadline(struct irqchip *chip, struct vlapic *apic, u64 value,
-			       bool host_initiated, struct vlapic_effect *fx)
-{
-	u64 now = chip_now(chip);
-
-	if (host_initiated) {
-		vlapic_timer_restore_tsc(apic, value);
-		notify(chip, apic, NOTIFY_KICK); /* it takes effect when the vCPU looks */
-	} else {
-		notify(chip, apic, vlapic_timer_poll(apic, now));
-		vlapic_timer_write_tsc(apic, value, now,
-				       chip->host->guest_tsc(chip->ctx, apic->index));
-		notify(chip, apic, vlapic_timer_poll(apic, now)); /* perhaps it lies in the past */
-	}
-	fx->what |= VLAPIC_FX_TIMER;
-}
-
-int irqchip_msr_read(struct irqchip *chip, u32 vcpu, u32 msr, u64 *value)
-{
-	struct vlapic *apic = lapic_at(chip, vcpu);
-	struct vlapic_effect fx = { 0 };
-	int r = 0;
-
-	if (!apic)
-		return 1;
-	if (msr == MSR_LAPIC_BASE)
-		*value = apic->base_msr;
-	else if (msr == MSR_LAPIC_TSC_DEADLINE)
-		*value = vlapic_timer_tsc_deadline(apic);
-	else if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
-		r = vlapic_msr_read(apic, msr, value, register_now(chip, x2apic_offset(msr)), &fx);
-	else
-		r = 1;
-	carry_out_lapic(chip, apic, &fx);
-	return r;
-}
-
-int irqchip_msr_write(struct irqchip *chip, u32 vcpu, u32 msr, u64 value, bool host_initiated)
-{
-	struct vlapic *apic = lapic_at(chip, vcpu);
-	struct vlapic_effect fx = { 0 };
-	int r = 0;
-
-	if (!apic)
-		return 1;
-	if (msr == MSR_LAPIC_BASE)
-		r = vlapic_set_base(apic, value, host_initiated, &fx);
-	else if (msr == MSR_LAPIC_TSC_DEADLINE)
-		write_tsc_deadline(chip, apic, value, host_initiated, &fx);
-	else if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
-		r = vlapic_msr_write(apic, msr, value, register_now(chip, x2apic_offset(msr)), &fx);
-	else
-		r = 1;
-	carry_out_lapic(chip, apic, &fx);
-	return r;
-}
-
-void irqchip_tsc_moved(struct irqchip *chip, u32 vcpu)
-{
-	struct vlapic *apic = lapic_at(chip, vcpu);
-
-	if (!apic)
-		return;
-	vlapic_timer_tsc_moved(apic);
-	if (!(READ_ONCE(apic->look) & VLAPIC_LOOK_TIMER))
-		return;
-	arm_lapic_timer(chip, apic);
-	notify(chip, apic, NOTIFY_KICK);
-}
-
-u64 irqchip_get_cr8(struct irqchip *chip, u32 vcpu)
-{
-	struct vlapic *apic = lapic_at(chip, vcpu);
-
-	return apic ? (vlapic_reg(apic, LAPIC_TPR) & LAPIC_PRIO_CLASS) >> 4 : 0;
-}
-
-void irqchip_set_cr8(struct irqchip *chip, u32 vcpu, u64 cr8)
-{
-	struct vlapic *apic = lapic_at(chip, vcpu);
-	struct vlapic_effect fx = { 0 };
-
-	if (!apic)
-		return;
-	vlapic_write(apic, LAPIC_TPR, (u32)(cr8 & 0xf) << 4, 0, &fx);
-	carry_out_lapic(chip, apic, &fx);
-}
-
-/* --- devices behind ports and addresses --- */
-
-static bool owns_port(struct irqchip *chip, u16 port)
-{
-	return (chip->pic && vpic_owns_port(port)) ||
-	       (chip->pit && vpit_owns_port(chip->pit, port));
-}
-
-static u8 read_port(struct irqchip *chip, u16 port)
-{
-	struct vpic_effect fx = { 0 };
-	u8 value;
-
-	if (!owns_port(chip, port))
-		return 0xff; /* the tail of a wide access hangs in the air */
-	if (!vpic_owns_port(port))
-		return vpit_pio_read(chip->pit, port, chip_now(chip));
-	value = vpic_pio_read(chip->pic, port, &fx);
-	carry_out_pic(chip, &fx);
-	return value;
-}
-
-static void write_port(struct irqchip *chip, u16 port, u8 value)
-{
-	struct vpic_effect fx = { 0 };
-
-	if (!owns_port(chip, port))
-		return;
-	if (vpic_owns_port(port)) {
-		vpic_pio_write(chip->pic, port, value, &fx);
-		carry_out_pic(chip, &fx);
-	} else if (vpit_pio_write(chip->pit, port, value, chip_now(chip))) {
-		arm_pit_timer(chip);
-	}
-}
-
-bool irqchip_pio_read(struct irqchip *chip, u16 port, u32 len, void *data)
-{
-	u8 *bytes = data;
-	u32 i;
-
-	if (!owns_port(chip, port))
-		return false;
-	for (i = 0; i < len; i++)
-		bytes[i] = read_port(chip, (u16)(port + i));
-	return true;
-}
-
-bool irqchip_pio_write(struct irqchip *chip, u16 port, u32 len, const void *data)
-{
-	const u8 *bytes = data;
-	u32 i;
-
-	if (!owns_port(chip, port))
-		return false;
-	for (i = 0; i < len; i++)
-		write_port(chip, (u16)(port + i), bytes[i]);
-	return true;
-}
-
-static bool in_ioapic(struct irqchip *chip, u64 gpa)
-{
-	return chip->ioapic && gpa - READ_ONCE(chip->ioapic->base) < IOAPIC_WINDOW_SIZE;
-}
-
-bool irqchip_mmio_read(struct irqchip *chip, u64 gpa, u32 len, void *data)
-{
-	if (!in_ioapic(chip, gpa))
-		return false;
-	vioapic_mmio_read(chip->ioapic, (u32)(gpa - chip->ioapic->base), len, data);
-	return true;
-}
-
-bool irqchip_mmio_write(struct irqchip *chip, u64 gpa, u32 len, const void *data)
-{
-	struct vioapic_effect fx = { 0 };
-
-	if (!in_ioapic(chip, gpa))
-		return false;
-	vioapic_mmio_write(chip->ioapic, (u32)(gpa - chip->ioapic->base), len, data, &fx);
-	carry_out_ioapic(chip, &fx);
-	return true;
-}
-
-/* --- save and restore --- */
-
-int irqchip_get_state(struct irqchip *chip, struct kvm_irqchip *image)
-{
-	memset(&image->chip, 0, sizeof(image->chip));
-	image->pad = 0;
-	switch (image->chip_id) {
-	case KVM_IRQCHIP_PIC_MASTER:
-	case KVM_IRQCHIP_PIC_SLAVE:
-		if (!chip->pic)
-			return -ENXIO;
-		vpic_get_state(chip->pic, image->chip_id, &image->chip.pic);
-		return 0;
-	case KVM_IRQCHIP_IOAPIC:
-		if (!chip->ioapic)
-			return -ENXIO;
-		vioapic_get_state(chip->ioapic, &image->chip.ioapic);
-		return 0;
-	default:
-		return -EINVAL;
-	}
-}
-
-int irqchip_set_state(struct irqchip *chip, const struct kvm_irqchip *image)
-{
-	struct vioapic_effect ioapic_fx = { 0 };
-	struct vpic_effect pic_fx = { 0 };
-	int r;
-
-	switch (image->chip_id) {
-	case KVM_IRQCHIP_PIC_MASTER:
-	case KVM_IRQCHIP_PIC_SLAVE:
-		if (!chip->pic)
-			return -ENXIO;
-		r = vpic_set_state(chip->pic, image->chip_id, &image->chip.pic, &pic_fx);
-		carry_out_pic(chip, &pic_fx);
-		return r;
-	case KVM_IRQCHIP_IOAPIC:
-		if (!chip->ioapic)
-			return -ENXIO;
-		vioapic_set_state(chip->ioapic, &image->chip.ioapic, &ioapic_fx);
-		carry_out_ioapic(chip, &ioapic_fx);
-		return 0;
-	default:
-		return -EINVAL;
-	}
-}
-
-int irqchip_get_pit(struct irqchip *chip, struct kvm_pit_state2 *image)
-{
-	if (!chip->pit)
-		return -ENXIO;
-	memset(image, 0, sizeof(*image));
-	vpit_get_state(chip->pit, image);
-	return 0;
-}
-
-int irqchip_set_pit(struct irqchip *chip, const struct kvm_pit_state2 *image)
-{
-	int r;
-
-	if (!chip->pit)
-		return -ENXIO;
-	r = vpit_set_state(chip->pit, image, chip_now(chip));
-	arm_pit_timer(chip);
-	return r;
-}
-
-int irqchip_get_lapic(struct irqchip *chip, u32 vcpu, struct kvm_lapic_state *image)
-{
-	struct vlapic *apic = lapic_at(chip, vcpu);
-	u64 now = chip_now(chip);
-
-	if (!apic)
-		return -ENXIO;
-	/* An expiry goes into IRR before IRR goes into the image. */
-	notify(chip, apic, vlapic_timer_poll(apic, now));
-	vlapic_get_state(apic, chip->x2apic_format, now, image);
-	return 0;
-}
-
-int irqchip_set_lapic(struct irqchip *chip, u32 vcpu, const struct kvm_lapic_state *image)
-{
-	struct vlapic *apic = lapic_at(chip, vcpu);
-	u64 now = chip_now(chip);
-	int r;
-
-	if (!apic)
-		return -ENXIO;
-	r = vlapic_set_state(apic, chip->x2apic_format, now, image);
-	if (r)
-		return r;
-	notify(chip, apic, vlapic_timer_poll(apic, now));
-	arm_lapic_timer(chip, apic);
-	notify(chip, apic, NOTIFY_KICK); /* interrupts, and a TSC deadline that waits for a look */
-	return 0;
 }

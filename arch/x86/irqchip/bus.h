@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Between irqchip.c and irqchip_access.c only: the effects of a device call, to be carried out
+ * after it, with no device lock held. Contexts are those of the callers in irqchip.h.
+ */
+#ifndef IRQCHIP_BUS_H
+#define IRQCHIP_BUS_H
+
+#include <irqchip/irqchip.h>
+#include <irqchip/vioapic.h>
+#include <irqchip/vlapic.h>
+#include <irqchip/vpic.h>
+#include <irqchip/vpit.h>
+
+static inline u64 bus_now(struct irqchip *chip)
+{
+	return chip->host->now_ns(chip->ctx);
+}
+
+/* NULL for an index without LAPIC: callers treat that as an empty socket (invariant L5). */
+static inline struct vlapic *bus_lapic(struct irqchip *chip, u32 vcpu)
+{
+	return vcpu < IRQCHIP_MAX_VCPUS ? smp_load_acquire(&chip->lapic[vcpu]) : NULL;
+}
+
+static inline void bus_notify(struct irqchip *chip, const struct vlapic *apic, enum irq_notify how)
+{
+	if (how != NOTIFY_NONE)
+		chip->host->notify(chip->ctx, apic->index, how);
+}
+
+void bus_lapic_effect(struct irqchip *chip, struct vlapic *apic, const struct vlapic_effect *fx);
+void bus_pic_effect(struct irqchip *chip, const struct vpic_effect *fx);
+void bus_ioapic_effect(struct irqchip *chip, const struct vioapic_effect *fx);
+
+/* Make the host's timer follow the device's deadline, whoever else is doing the same. */
+void bus_arm_lapic_timer(struct irqchip *chip, struct vlapic *apic);
+void bus_arm_pit_timer(struct irqchip *chip);
+
+#endif

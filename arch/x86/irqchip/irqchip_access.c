@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The ways into the interrupt controllers that have an address: LAPIC page and MSRs, ports, the
+ * IOAPIC's window, save and restore. Each finds its device, makes the access, and hands the effects
+ * to the bus (irqchip.c).
+ */
+#include "bus.h"
+
+/* --- the LAPIC --- */
+
+/* The time if the LAPIC register at @offset cares about it. */
+static u64 register_now(struct irqchip *chip, u32 offset)
+{
+	u32 i = offset >> 4;
+
+	return i < LAPIC_NR_REGS && (lapic_reg_table[i].access & LAPIC_CLOCK) ? bus_now(chip) : 0;
+}
+
+void irqchip_lapic_read(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, void *data)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+	struct vlapic_effect fx = { 0 };
+
+	if (!apic) {
+		memset(data, 0, len);
+		return;
+	}
+	vlapic_mmio_read(apic, offset, len, data, register_now(chip, offset), &fx);
+	bus_lapic_effect(chip, apic, &fx);
+}
+
+void irqchip_lapic_write(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, const void *data)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+	struct vlapic_effect fx = { 0 };
+
+	if (!apic)
+		return;
+	vlapic_mmio_write(apic, offset, len, data, register_now(chip, offset), &fx);
+	bus_lapic_effect(chip, apic, &fx);
+}
+
+static void write_tsc_deadline(struct irqchip *chip, struct vlapic *apic, u64 value,
+			       bool host_initiated, struct vlapic_effect *fx)
+{
+	u64 now = bus_now(chip);
+
+	if (host_initiated) {
+		vlapic_timer_restore_tsc(apic, value);
+		bus_notify(chip, apic, NOTIFY_KICK); /* it takes effect when the vCPU looks */
+	} else {
+		bus_notify(chip, apic, vlapic_timer_poll(apic, now));
+		vlapic_timer_write_tsc(apic, value, now,
+				       chip->host->guest_tsc(chip->ctx, apic->index));
+		bus_notify(chip, apic,
+			   vlapic_timer_poll(apic, now)); /* perhaps it lies in the past */
+	}
+	fx->what |= VLAPIC_FX_TIMER;
+}
+
+int irqchip_msr_read(struct irqchip *chip, u32 vcpu, u32 msr, u64 *value)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+	struct vlapic_effect fx = { 0 };
+	int r = 0;
+
+	if (!apic)
+		return 1;
+	if (msr == MSR_LAPIC_BASE)
+		*value = apic->base_msr;
+	else if (msr == MSR_LAPIC_TSC_DEADLINE)
+		*value = vlapic_timer_tsc_deadline(apic);
+	else if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
+		r = vlapic_msr_read(apic, msr, value, register_now(chip, x2apic_offset(msr)), &fx);
+	else
+		r = 1;
+	bus_lapic_effect(chip, apic, &fx);
+	return r;
+}
+
+int irqchip_msr_write(struct irqchip *chip, u32 vcpu, u32 msr, u64 value, bool host_initiated)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+	struct vlapic_effect fx = { 0 };
+	int r = 0;
+
+	if (!apic)
+		return 1;
+	if (msr == MSR_LAPIC_BASE)
+		r = vlapic_set_base(apic, value, host_initiated, &fx);
+	else if (msr == MSR_LAPIC_TSC_DEADLINE)
+		write_tsc_deadline(chip, apic, value, host_initiated, &fx);
+	else if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
+		r = vlapic_msr_write(apic, msr, value, register_now(chip, x2apic_offset(msr)), &fx);
+	else
+		r = 1;
+	bus_lapic_effect(chip, apic, &fx);
+	return r;
+}
+
+void irqchip_tsc_moved(struct irqchip *chip, u32 vcpu)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+
+	if (!apic)
+		return;
+	vlapic_timer_tsc_moved(apic);
+	if (!(READ_ONCE(apic->look) & VLAPIC_LOOK_TIMER))
+		return;
+	bus_arm_lapic_timer(chip, apic);
+	bus_notify(chip, apic, NOTIFY_KICK);
+}
+
+u64 irqchip_get_cr8(struct irqchip *chip, u32 vcpu)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+
+	return apic ? (vlapic_reg(apic, LAPIC_TPR) & LAPIC_PRIO_CLASS) >> 4 : 0;
+}
+
+void irqchip_set_cr8(struct irqchip *chip, u32 vcpu, u64 cr8)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+	struct vlapic_effect fx = { 0 };
+
+	if (!apic)
+		return;
+	vlapic_write(apic, LAPIC_TPR, (u32)(cr8 & 0xf) << 4, 0, &fx);
+	bus_lapic_effect(chip, apic, &fx);
+}
+
+/* --- devices behind ports and addresses --- */
+
+static bool owns_port(struct irqchip *chip, u16 port)
+{
+	return (chip->pic && vpic_owns_port(port)) ||
+	       (chip->pit && vpit_owns_port(chip->pit, port));
+}
+
+static u8 read_port(struct irqchip *chip, u16 port)
+{
+	struct vpic_effect fx = { 0 };
+	u8 value;
+
+	if (!owns_port(chip, port))
+		return 0xff; /* the tail of a wide access hangs in the air */
+	if (!vpic_owns_port(port))
+		return vpit_pio_read(chip->pit, port, bus_now(chip));
+	value = vpic_pio_read(chip->pic, port, &fx);
+	bus_pic_effect(chip, &fx);
+	return value;
+}
+
+static void write_port(struct irqchip *chip, u16 port, u8 value)
+{
+	struct vpic_effect fx = { 0 };
+
+	if (!owns_port(chip, port))
+		return;
+	if (vpic_owns_port(port)) {
+		vpic_pio_write(chip->pic, port, value, &fx);
+		bus_pic_effect(chip, &fx);
+	} else if (vpit_pio_write(chip->pit, port, value, bus_now(chip))) {
+		bus_arm_pit_timer(chip);
+	}
+}
+
+bool irqchip_pio_read(struct irqchip *chip, u16 port, u32 len, void *data)
+{
+	u8 *bytes = data;
+	u32 i;
+
+	if (!owns_port(chip, port))
+		return false;
+	for (i = 0; i < len; i++)
+		bytes[i] = read_port(chip, (u16)(port + i));
+	return true;
+}
+
+bool irqchip_pio_write(struct irqchip *chip, u16 port, u32 len, const void *data)
+{
+	const u8 *bytes = data;
+	u32 i;
+
+	if (!owns_port(chip, port))
+		return false;
+	for (i = 0; i < len; i++)
+		write_port(chip, (u16)(port + i), bytes[i]);
+	return true;
+}
+
+static bool in_ioapic(struct irqchip *chip, u64 gpa)
+{
+	return chip->ioapic && gpa - READ_ONCE(chip->ioapic->base) < IOAPIC_WINDOW_SIZE;
+}
+
+bool irqchip_mmio_read(struct irqchip *chip, u64 gpa, u32 len, void *data)
+{
+	if (!in_ioapic(chip, gpa))
+		return false;
+	vioapic_mmio_read(chip->ioapic, (u32)(gpa - chip->ioapic->base), len, data);
+	return true;
+}
+
+bool irqchip_mmio_write(struct irqchip *chip, u64 gpa, u32 len, const void *data)
+{
+	struct vioapic_effect fx = { 0 };
+
+	if (!in_ioapic(chip, gpa))
+		return false;
+	vioapic_mmio_write(chip->ioapic, (u32)(gpa - chip->ioapic->base), len, data, &fx);
+	bus_ioapic_effect(chip, &fx);
+	return true;
+}
+
+/* --- save and restore --- */
+
+int irqchip_get_state(struct irqchip *chip, struct kvm_irqchip *image)
+{
+	memset(&image->chip, 0, sizeof(image->chip));
+	image->pad = 0;
+	switch (image->chip_id) {
+	case KVM_IRQCHIP_PIC_MASTER:
+	case KVM_IRQCHIP_PIC_SLAVE:
+		if (!chip->pic)
+			return -ENXIO;
+		vpic_get_state(chip->pic, image->chip_id, &image->chip.pic);
+		return 0;
+	case KVM_IRQCHIP_IOAPIC:
+		if (!chip->ioapic)
+			return -ENXIO;
+		vioapic_get_state(chip->ioapic, &image->chip.ioapic);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+int irqchip_set_state(struct irqchip *chip, const struct kvm_irqchip *image)
+{
+	struct vioapic_effect ioapic_fx = { 0 };
+	struct vpic_effect pic_fx = { 0 };
+	int r;
+
+	switch (image->chip_id) {
+	case KVM_IRQCHIP_PIC_MASTER:
+	case KVM_IRQCHIP_PIC_SLAVE:
+		if (!chip->pic)
+			return -ENXIO;
+		r = vpic_set_state(chip->pic, image->chip_id, &image->chip.pic, &pic_fx);
+		bus_pic_effect(chip, &pic_fx);
+		return r;
+	case KVM_IRQCHIP_IOAPIC:
+		if (!chip->ioapic)
+			return -ENXIO;
+		vioapic_set_state(chip->ioapic, &image->chip.ioapic, &ioapic_fx);
+		bus_ioapic_effect(chip, &ioapic_fx);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+int irqchip_get_pit(struct irqchip *chip, struct kvm_pit_state2 *image)
+{
+	if (!chip->pit)
+		return -ENXIO;
+	memset(image, 0, sizeof(*image));
+	vpit_get_state(chip->pit, image);
+	return 0;
+}
+
+int irqchip_set_pit(struct irqchip *chip, const struct kvm_pit_state2 *image)
+{
+	int r;
+
+	if (!chip->pit)
+		return -ENXIO;
+	r = vpit_set_state(chip->pit, image, bus_now(chip));
+	bus_arm_pit_timer(chip);
+	return r;
+}
+
+int irqchip_get_lapic(struct irqchip *chip, u32 vcpu, struct kvm_lapic_state *image)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+	u64 now = bus_now(chip);
+
+	if (!apic)
+		return -ENXIO;
+	/* An expiry goes into IRR before IRR goes into the image. */
+	bus_notify(chip, apic, vlapic_timer_poll(apic, now));
+	vlapic_get_state(apic, chip->x2apic_format, now, image);
+	return 0;
+}
+
+int irqchip_set_lapic(struct irqchip *chip, u32 vcpu, const struct kvm_lapic_state *image)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+	u64 now = bus_now(chip);
+	int r;
+
+	if (!apic)
+		return -ENXIO;
+	r = vlapic_set_state(apic, chip->x2apic_format, now, image);
+	if (r)
+		return r;
+	bus_notify(chip, apic, vlapic_timer_poll(apic, now));
+	bus_arm_lapic_timer(chip, apic);
+	bus_notify(chip, apic,
+		   NOTIFY_KICK); /* interrupts, and a TSC deadline that waits for a look */
+	return 0;
+}
