@@ -7,7 +7,7 @@
 
 #define VECTOR		0x40
 #define DIVIDE_BY_128	0xa
-#define TICKS		(200ul * 100000000)	/* 200 seconds of virtual time */
+#define TICKS		(4000ul * 100000000)	/* more than an hour of virtual time */
 
 static volatile bool fired;
 

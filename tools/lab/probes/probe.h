@@ -14,7 +14,7 @@
 
 #define PAGE_SIZE	4096
 #define __page		__attribute__((aligned(PAGE_SIZE)))
-#define barrier()	__asm__ volatile("" ::: "memory")
+#define UNUSED_MEMORY	(64ul << 20)	/* a large page in which nothing lies */
 
 /* Selectors of start.S */
 #define SEL_CODE	0x10
@@ -45,10 +45,10 @@ extern uint8_t tss[104];
 void __attribute__((noreturn)) pass(void);
 void __attribute__((noreturn)) fail(const char *why, uint64_t value);
 void set_handler(unsigned int vector, void (*handler)(void));
+void unmap_large(uint64_t address);
 void lapic_enable(void);
 void lapic_self_ipi(uint8_t vector);
 void lapic_timer(uint8_t vector, uint32_t count, uint32_t divide);
-void lapic_eoi(void);
 int main(void);
 
 static inline void outb(uint16_t port, uint8_t value)

@@ -12,7 +12,6 @@
 #define MSR_APIC_BASE		0x1b
 #define APIC_BASE_ENABLE	(1u << 11)
 #define LAPIC			0xfee00000ul
-#define LAPIC_EOI		0x0b0
 #define LAPIC_SPIV		0x0f0
 #define SPIV_ENABLE		0x100
 #define LAPIC_ICR_LO		0x300
@@ -20,6 +19,10 @@
 #define LAPIC_LVT_TIMER		0x320
 #define LAPIC_TIMER_COUNT	0x380
 #define LAPIC_TIMER_DIVIDE	0x3e0
+
+#define LARGE_PAGE		(2ul << 20)
+#define PTE_PRESENT		1ul
+#define PTE_ADDRESS		(~0xffful)
 
 static void say(const char *text)
 {
@@ -67,6 +70,17 @@ void set_handler(unsigned int vector, void (*handler)(void))
 	};
 }
 
+/* Take one 2 MiB page out of the identity map. */
+void unmap_large(uint64_t address)
+{
+	uint64_t *pml4 = (uint64_t *)(read_cr(3) & PTE_ADDRESS);
+	uint64_t *pdpt = (uint64_t *)(pml4[0] & PTE_ADDRESS);
+	uint64_t *directory = (uint64_t *)(pdpt[address >> 30] & PTE_ADDRESS);
+
+	directory[address / LARGE_PAGE % 512] &= ~PTE_PRESENT;
+	write_cr(3, read_cr(3));
+}
+
 static void lapic_write(unsigned int reg, uint32_t value)
 {
 	*(volatile uint32_t *)(LAPIC + reg) = value;
@@ -89,9 +103,4 @@ void lapic_timer(uint8_t vector, uint32_t count, uint32_t divide)
 	lapic_write(LAPIC_TIMER_DIVIDE, divide);
 	lapic_write(LAPIC_LVT_TIMER, vector);
 	lapic_write(LAPIC_TIMER_COUNT, count);
-}
-
-void lapic_eoi(void)
-{
-	lapic_write(LAPIC_EOI, 0);
 }

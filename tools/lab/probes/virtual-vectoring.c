@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A VM exit while a virtual interrupt is delivered names that interrupt in the IDT-vectoring
- * information: here by #GP, since the guest's IDT ends before the vector's gate. SDM, "Information
- * for VM Exits That Occur During Event Delivery".
+ * A VM exit during the delivery of a virtual interrupt reports that interrupt as the event that was
+ * being delivered. Here the guest's IDT is not mapped, and its page fault makes it exit.
+ * SDM, "Information for VM Exits That Occur During Event Delivery".
  */
 #include "vmx.h"
 
-#define VECTOR		0x60
-#define EXCEPTION_GP	13
-#define REASON_EXCEPTION 0
-#define VECTORING_VALID	0x80000000	/* and type 0: external interrupt */
-
-static const enum vmcs_field exception_bitmap = 0x4004, idt_vectoring = 0x4408,
-			     guest_idtr_limit = 0x4812;
+#define VIRTUAL_VECTOR	0x60
+#define VECTOR_PF	14
+#define EVENT_VALID	(1u << 31)
 
 static void guest(void)
 {
@@ -21,18 +17,19 @@ static void guest(void)
 
 int main(void)
 {
-	uint32_t reason;
+	uint32_t reason, info;
 
-	lapic_enable();
-	vmx_prepare(0, 0, guest);
+	unmap_large(UNUSED_MEMORY);
+	vmx_prepare(0, EXIT_ACK_INTERRUPT, guest);
+	vmwrite(VMCS_EXCEPTION_BITMAP, 1u << VECTOR_PF);
+	vmwrite(VMCS_GUEST_IDTR_BASE, UNUSED_MEMORY);
 	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED | RFLAGS_IF);
-	vmwrite(VMCS_GUEST_INTERRUPT_STATUS, VECTOR);
-	vmwrite(exception_bitmap, 1 << EXCEPTION_GP);
-	vmwrite(guest_idtr_limit, 16 * 32 - 1);
+	vmwrite(VMCS_GUEST_INTERRUPT_STATUS, VIRTUAL_VECTOR);
 	reason = vmx_enter();
 	if (reason != REASON_EXCEPTION)
 		fail("exit reason", reason);
-	if (vmread(idt_vectoring) != (VECTORING_VALID | VECTOR))
-		fail("IDT-vectoring information", vmread(idt_vectoring));
+	info = vmread(VMCS_IDT_VECTORING);
+	if (info != (EVENT_VALID | VIRTUAL_VECTOR))
+		fail("IDT-vectoring information", info);
 	pass();
 }
