@@ -20,6 +20,9 @@
 #include <irqchip/vpic.h>
 #include <irqchip/vpit.h>
 
+#define RTE_LEVEL        (1u << 15)
+#define RTE_MASK         (1u << 16)
+
 #define MACHINE_MAX_CPUS 8
 #define MACHINE_TSC_KHZ  2000000u /* 2 GHz: two TSC ticks per nanosecond */
 #define MACHINE_START_NS 1000000ULL
@@ -260,6 +263,93 @@ static inline void ipi(struct machine *m, u32 cpu, u32 dest, u32 icr_lo)
 static inline bool has(struct machine *m, u32 cpu, u32 bank, u8 vector)
 {
 	return vlapic_reg(&m->apic[cpu], bank + vector / 32 * 0x10) & 1u << vector % 32;
+}
+
+static inline struct machine *enabled_machine(void)
+{
+	struct machine *m = machine_new(1);
+
+	sw_enable(m, 0);
+	return m;
+}
+
+/* What a bus message of that vector does: 1 accepted, 0 coalesced, -1 refused. */
+static inline int accept(struct machine *m, u32 cpu, u8 vector, bool level)
+{
+	struct irq_msg msg = {
+		.vector = vector, .level = level, .assert = true, .path = IRQ_PATH_MSI
+	};
+	enum irq_notify how;
+
+	return vlapic_accept(&m->apic[cpu], &msg, &how);
+}
+
+/* --- a whole PC --- */
+
+static inline void outb(struct machine *m, u16 port, u8 value)
+{
+	assert_true(irqchip_pio_write(&m->chip, port, 1, &value));
+}
+
+/* A PC: all LAPICs enabled, the IOAPIC masked, the PIC pair masked. */
+static inline struct machine *pc(u32 nr_cpus)
+{
+	struct machine *m = machine_new(nr_cpus);
+	u32 i;
+
+	machine_add_devices(m);
+	outb(m, 0x21, 0xff); /* as firmware leaves the PICs when there is an IOAPIC */
+	outb(m, 0xa1, 0xff);
+	for (i = 0; i < nr_cpus; i++)
+		sw_enable(m, i);
+	return m;
+}
+
+static inline void ioapic_write(struct machine *m, u32 selector, u32 value)
+{
+	assert_true(irqchip_mmio_write(&m->chip, 0xfec00000, 4, &selector));
+	assert_true(irqchip_mmio_write(&m->chip, 0xfec00010, 4, &value));
+}
+
+static inline u32 ioapic_read(struct machine *m, u32 selector)
+{
+	u32 value;
+
+	assert_true(irqchip_mmio_write(&m->chip, 0xfec00000, 4, &selector));
+	assert_true(irqchip_mmio_read(&m->chip, 0xfec00010, 4, &value));
+	return value;
+}
+
+static inline void set_rte(struct machine *m, u32 pin, u32 dest, u32 low)
+{
+	ioapic_write(m, 0x11 + 2 * pin, dest << 24);
+	ioapic_write(m, 0x10 + 2 * pin, low);
+}
+
+static inline bool remote_irr(struct machine *m, u32 pin)
+{
+	return ioapic_read(m, 0x10 + 2 * pin) & 1u << 14;
+}
+
+/* PIC pair at vectors 0x20 and 0x28, all inputs unmasked. */
+static inline void init_pic(struct machine *m)
+{
+	outb(m, 0x20, 0x11), outb(m, 0x21, 0x20), outb(m, 0x21, 0x04), outb(m, 0x21, 0x01);
+	outb(m, 0xa0, 0x11), outb(m, 0xa1, 0x28), outb(m, 0xa1, 0x02), outb(m, 0xa1, 0x01);
+	outb(m, 0x21, 0x00), outb(m, 0xa1, 0x00);
+}
+
+/* Take the next interrupt of @cpu, check that it is @vector, and end it at the LAPIC. */
+static inline void expect_irq(struct machine *m, u32 cpu, int vector)
+{
+	assert_int_equal(irqchip_peek(&m->chip, cpu), vector);
+	assert_int_equal(irqchip_ack(&m->chip, cpu), vector);
+	wr_eoi(m, cpu);
+}
+
+static inline int line(struct machine *m, u32 gsi, bool level)
+{
+	return irqchip_set_gsi(&m->chip, gsi, IRQ_SOURCE_USER, level);
 }
 
 /* --- time --- */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The race on the "IRR may be non-empty" hint, at each of its steps: vlapic.c is compiled into this
- * file with its atomic operations hooked, and an interrupt arrives before or after the n-th of them.
+ * file with its atomic operations hooked; an interrupt arrives before or after the n-th of them.
  */
 #include "harness.h"
 
