@@ -246,7 +246,7 @@ size_t acpi_build(uint8_t *ram, size_t size, uint64_t base, unsigned int ncpus)
 	struct blob b = { .data = ram, .max = size };
 	size_t facs, dsdt, fadt, madt, xsdt;
 
-	blob_int(&b, 0, 36); /* the RSDP comes first and is written last */
+	blob_put(&b, (uint8_t[36]){ 0 }, 36); /* the RSDP comes first and is written last */
 	facs = build_facs(&b);
 	dsdt = build_dsdt(&b);
 	fadt = build_fadt(&b, base + facs, base + dsdt);

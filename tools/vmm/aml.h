@@ -23,7 +23,7 @@ struct blob {
 };
 
 void blob_put(struct blob *b, const void *data, size_t len);
-/* Appends val as len little-endian bytes. */
+/* Appends val as len little-endian bytes, at most 8. */
 void blob_int(struct blob *b, uint64_t val, size_t len);
 /* Appends zero bytes until the length is a multiple of align. */
 void blob_align(struct blob *b, size_t align);
