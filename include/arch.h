@@ -66,6 +66,9 @@ bool arch_mmu_age_locked(struct vm *vm, gfn_t start, gfn_t end, bool clear);
 
 /* Names for virt/stats.c; NULL for a number that is not in use. */
 const char *arch_exit_reason_name(unsigned int reason);
+/* One page for a reader who looks for a lost interrupt; does not stop the vCPU. */
+struct seq_file;
+void arch_show_vcpu(struct seq_file *m, struct vcpu *vcpu);
 /* Add vCPU @vcpu's interrupts by path to @counts[IRQ_PATH_NR]. */
 void arch_count_interrupts(struct vcpu *vcpu, u64 *counts);
 

@@ -4,6 +4,7 @@
  *   apicvisor/totals           all VMs since the module was loaded, dead ones included
  *   apicvisor/PID-N/stats      the N-th VM, created by process PID
  *   apicvisor/PID-N/vcpuI/stats
+ *   apicvisor/PID-N/vcpuI/state  what the vCPU waits for, see arch/x86/show.c
  * exit.* counts exits by reason, irq.* interrupts by the path they came. Counters are written by
  * the vCPU's thread alone and read without stopping it. Without debugfs all else works.
  */
@@ -147,6 +148,13 @@ static int vcpu_stats_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(vcpu_stats);
 
+static int vcpu_state_show(struct seq_file *m, void *v)
+{
+	arch_show_vcpu(m, m->private);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(vcpu_state);
+
 /* --- VMs come and go ------------------------------------------------------------------------- */
 
 void stats_add_vm(struct vm *vm)
@@ -171,6 +179,7 @@ void stats_add_vcpu(struct vcpu *vcpu)
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->index);
 	vcpu->debugfs = debugfs_create_dir(name, vcpu->vm->debugfs);
 	debugfs_create_file("stats", 0444, vcpu->debugfs, vcpu, &vcpu_stats_fops);
+	debugfs_create_file("state", 0444, vcpu->debugfs, vcpu, &vcpu_state_fops);
 }
 
 void stats_remove_vm(struct vm *vm)

@@ -5,8 +5,8 @@
  * The policy is two tables. A feature that is not in features[] is not offered, whatever the host
  * has: VMX, PDCM, MONITOR, SMX, PT, SGX, AMX, WAITPKG, TSX, CET and everything that needs
  * IA32_SPEC_CTRL, IA32_ARCH_CAPABILITIES or a PMU is absent because its MSRs are not virtualized.
- * TSC_DEADLINE is a capability instead (userspace adds the bit). Leaf 0x15 is left out: the guest's
- * TSC is not the host's crystal. See include/cpuid.h.
+ * TSC_DEADLINE is a capability instead (userspace adds the bit). Leaf 0x15 describes the guest's
+ * TSC and APIC timer, never the host's crystal. See include/cpuid.h.
  *
  * The hypervisor leaves carry KVM's signature with no paravirtual feature. Linux guests look for
  * it before they switch to x2APIC without interrupt remapping; kvmtool and Firecracker pass it on,
@@ -14,6 +14,7 @@
  */
 #include <cpuid.h>
 
+#define CRYSTAL_HZ        1000000000U /* the APIC timer's input clock: one tick per nanosecond */
 #define XCR0_X87          0x001ULL
 #define XCR0_SSE          0x002ULL
 #define XCR0_YMM          0x004ULL
@@ -218,6 +219,8 @@ static const struct leaf_row leaves_before_d[] = {
 };
 
 static const struct leaf_row leaves_after_d[] = {
+	/* TSC and crystal, in numbers of our own */
+	{ .leaf = 0x15 },
 	/* "KVMKVMKVM", and no paravirtual feature */
 	{ .leaf = 0x40000000, .set = { 0x40000001, 0x4b4d564b, 0x564b4d56, 0x0000004d } },
 	{ .leaf = 0x40000001 },
@@ -298,8 +301,10 @@ static bool host_has(const struct builder *b, u32 leaf, u32 sub)
 }
 
 /* Leaves of our own, and those that head a range, stand in every list. */
-static bool always_listed(u32 leaf)
+static bool always_listed(const struct builder *b, u32 leaf)
 {
+	if (leaf == 0x15)
+		return b->limits->tsc_khz;
 	return leaf == 0 || leaf == 1 || leaf == 0x80000000 || (leaf & 0xff000000) == 0x40000000;
 }
 
@@ -348,10 +353,17 @@ static void adjust(const struct builder *b, u32 leaf, u32 sub, const u32 *host, 
 	switch (leaf) {
 	case 0:
 		regs[CPUID_REG_EAX] = min_t(u32, b->host_basic, MAX_BASIC);
+		if (b->limits->tsc_khz)
+			regs[CPUID_REG_EAX] = 0x15;
 		break;
 	case 7:
 		if (sub == 0)
 			regs[CPUID_REG_EAX] = min_t(u32, host[CPUID_REG_EAX], 1);
+		break;
+	case 0x15: /* TSC = crystal * EBX / EAX; the crystal drives the APIC timer */
+		regs[CPUID_REG_EAX] = CRYSTAL_HZ / 1000;
+		regs[CPUID_REG_EBX] = b->limits->tsc_khz;
+		regs[CPUID_REG_ECX] = CRYSTAL_HZ;
 		break;
 	case 0x80000000:
 		regs[CPUID_REG_EAX] = min_t(u32, b->host_extended, MAX_EXTENDED);
@@ -372,7 +384,8 @@ static void add_rows(struct builder *b, const struct leaf_row *rows, size_t coun
 		const struct leaf_row *row = &rows[i];
 		u32 host[CPUID_REGS], regs[CPUID_REGS];
 
-		if (!host_has(b, row->leaf, row->sub) && !always_listed(row->leaf))
+		if (!always_listed(b, row->leaf) &&
+		    (row->leaf == 0x15 || !host_has(b, row->leaf, row->sub)))
 			continue;
 		host_query(b, row->leaf, row->sub, host);
 		for (int r = 0; r < CPUID_REGS; r++)

@@ -30,7 +30,7 @@ static void host_cpuid(u32 leaf, u32 sub, u32 regs[CPUID_REGS])
 
 int __init cpuid_host_init(void)
 {
-	struct cpuid_limits limits = { .gpa_bits = VM_GPA_BITS };
+	struct cpuid_limits limits = { .gpa_bits = VM_GPA_BITS, .tsc_khz = tsc_khz };
 	int r;
 
 	supported = kcalloc(CPUID_MAX_SUPPORTED, sizeof(*supported), GFP_KERNEL);

@@ -67,20 +67,27 @@ bool arch_vcpu_runnable(struct vcpu *vcpu)
 	}
 }
 
-int arch_vcpu_wakeup(struct vcpu *vcpu)
+/* Whatever has come in meanwhile: may the guest run now? An interrupt is only taken after that. */
+static bool becomes_runnable(struct vcpu *vcpu)
 {
 	handle_init_sipi(vcpu);
 	if (vcpu->arch.mp_state == KVM_MP_STATE_HALTED && event_wakes(vcpu)) {
 		vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
 		vcpu_set_request(vcpu, REQ_EVENT);
 	}
+	return vcpu->arch.mp_state == KVM_MP_STATE_RUNNABLE;
+}
+
+int arch_vcpu_wakeup(struct vcpu *vcpu)
+{
+	(void)becomes_runnable(vcpu); /* if not, the run loop blocks again */
 	return 1;
 }
 
 /* --- one entry --------------------------------------------------------------------------------------------- */
 
-/* Work that others left. 1 = go on, 0 = to userspace, errno. */
-static int handle_requests(struct vcpu *vcpu)
+/* Requests that end KVM_RUN. 1 = go on, 0 = to userspace, errno. */
+static int handle_final_requests(struct vcpu *vcpu)
 {
 	if (likely(!READ_ONCE(vcpu->requests)))
 		return 1;
@@ -92,9 +99,6 @@ static int handle_requests(struct vcpu *vcpu)
 	}
 	vcpu_take_request(vcpu, REQ_KICK);
 	vcpu_take_request(vcpu, REQ_UNBLOCK);
-	handle_init_sipi(vcpu);
-	if (vcpu_take_request(vcpu, REQ_EVENT))
-		return event_inject(vcpu);
 	return 1;
 }
 
@@ -164,11 +168,16 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 	bool entered;
 	int r;
 
-	r = handle_requests(vcpu);
+	r = handle_final_requests(vcpu);
 	if (r <= 0)
 		return r;
-	if (unlikely(vcpu->arch.mp_state != KVM_MP_STATE_RUNNABLE))
-		return 1; /* an INIT came; the loop blocks */
+	if (!becomes_runnable(vcpu))
+		return 1; /* the run loop blocks */
+	if (vcpu_take_request(vcpu, REQ_EVENT)) {
+		r = event_inject(vcpu);
+		if (r <= 0)
+			return r;
+	}
 	if (unlikely(vcpu->run->request_interrupt_window) && event_ready_for_user_irq(vcpu) &&
 	    vm->irqchip_mode != IRQCHIP_KERNEL) {
 		vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;

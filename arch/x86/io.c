@@ -275,12 +275,14 @@ static int decode_at_rip(struct vcpu *vcpu, struct ginsn_exec *x)
 		have = r;
 		r = ginsn_decode(&insn, bytes, have, mode);
 	} while (r == -ENODATA && have < GINSN_MAX_LEN);
-	if (r == -E2BIG) {
+	if (r == -E2BIG)
 		event_queue_exception_error(vcpu, X86_TRAP_GP, 0);
-		return 2;
-	}
-	if (r)
+	else if (r == -EINVAL) /* another vCPU has rewritten the code since the exit */
+		event_queue_exception(vcpu, X86_TRAP_UD);
+	else if (r)
 		return io_emulation_failed(vcpu, bytes, have);
+	if (r)
+		return 2;
 	if (ginsn_plan(x, &insn, &st)) {
 		event_queue_exception_error(vcpu, x->vector, 0);
 		return 2;
@@ -359,7 +361,7 @@ static int string_in(struct vcpu *vcpu, u16 port, u8 size, u32 count)
 	return complete_string_in(vcpu);
 }
 
-int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in, bool rep)
+int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in)
 {
 	struct x86_mmio *m = instruction_slot(vcpu);
 	const struct ginsn_access *mem;
@@ -371,8 +373,9 @@ int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in, bool rep)
 	r = decode_at_rip(vcpu, &m->x);
 	if (r != 1)
 		return r ? 1 : 0;
-	if (m->x.insn.op != GINSN_INS && m->x.insn.op != GINSN_OUTS)
-		return io_emulation_failed(vcpu, m->x.insn.bytes, m->x.insn.len);
+	/* The guest may have rewritten the instruction since the exit: then let it run that one. */
+	if (m->x.insn.op != (in ? GINSN_INS : GINSN_OUTS) || m->x.insn.op_size != size)
+		return 1;
 	if (!m->x.nr_acc) { /* REP with a count of zero */
 		ginsn_execute(&m->x);
 		commit_state(vcpu, &m->x.st);

@@ -136,6 +136,21 @@ static bool has(u32 leaf, u32 sub, unsigned int reg, u32 bit)
 
 /* Policy */
 
+/* A guest that believes leaf 0x15 must get its own TSC's rate, whatever the host's leaf says. */
+static void test_tsc_rate(void **state)
+{
+	struct cpuid_limits limits = all_limits;
+
+	(void)state;
+	limits.tsc_khz = 2099998;
+	build(&limits, skylake_host);
+	expect_leaf(0, 0, 0x15, 0x756e6547, 0x6c65746e, 0x49656e69);
+	expect_leaf(0x15, 0, 1000000, 2099998, 1000000000, 0);
+	limits.tsc_khz = 0;
+	build(&limits, skylake_host);
+	assert_null(cpuid_find(list, listed, 0x15, 0));
+}
+
 static void test_skylake(void **state)
 {
 	(void)state;
@@ -590,6 +605,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_skylake),
+	cmocka_unit_test(test_tsc_rate),
 		cmocka_unit_test(test_hypervisor_leaves),
 		cmocka_unit_test(test_list_is_well_formed),
 		cmocka_unit_test(test_what_no_guest_gets),

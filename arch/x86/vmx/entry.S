@@ -10,6 +10,7 @@
 #include <asm/cpufeatures.h>
 #include <asm/nospec-branch.h>
 #include <asm/segment.h>
+#include <asm/unwind_hints.h>
 #include "vmcs_fields.h"
 
 /* Byte offsets into regs[]: enum vcpu_reg is the instruction encoding's order. */
@@ -51,6 +52,7 @@ SYM_FUNC_START(vmx_enter_guest)
 .Lwrite_rsp:
 	vmwrite	%rsp, %rax
 1:
+	UNWIND_HINT_SAVE
 	test	%sil, %sil		/* ZF lives until the branch below: loads leave flags alone */
 
 	mov	RAX_(%rdi), %rax
@@ -78,6 +80,7 @@ SYM_FUNC_START(vmx_enter_guest)
 	jmp	.Lfailed
 
 SYM_INNER_LABEL(vmx_exit_point, SYM_L_GLOBAL)
+	UNWIND_HINT_RESTORE		/* the stack is as it was at the entry */
 	ANNOTATE_NOENDBR		/* an exit is no indirect branch */
 	push	%rdi			/* the guest's; regs is one below */
 	mov	8(%rsp), %rdi

@@ -328,7 +328,7 @@ static int handle_io(struct vcpu *vcpu)
 	bool in = qual & QUAL_IO_IN;
 
 	if (qual & QUAL_IO_STRING)
-		return io_port_string(vcpu, port, size, in, qual & QUAL_IO_REP);
+		return io_port_string(vcpu, port, size, in);
 	backend_skip_insn(vcpu);
 	return io_port(vcpu, port, size, in);
 }
