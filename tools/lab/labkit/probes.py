@@ -43,6 +43,7 @@ PROBES = (
     Probe("idle-time", cpus=2),
     Probe("entry-interrupt-mask"),
     Probe("virtual-vectoring"),
+    Probe("empty-notification"),
 )
 
 
