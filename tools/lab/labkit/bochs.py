@@ -47,7 +47,7 @@ def emulator(patched=True):
         with paths.lock(f"bochs-{name}"):
             if not final.exists():
                 with paths.build_dir(final) as scratch:
-                    _build(version, patches, scratch)
+                    _build(version, patches, scratch, final.with_suffix(".log"))
     return final / "bochs"
 
 
@@ -70,13 +70,12 @@ def _pinned_version():
         return record.read_text()
 
 
-def _build(version, patches, scratch):
+def _build(version, patches, scratch, log):
     kind = f"{len(patches)} patches of ours" if patches else "no patch of ours"
     progress(f"building Bochs {version} with {kind}: about a minute on two processors")
     tree = apt.Suite(SUITE).source("bochs", scratch)
     for patch in patches:
         apt.apply_patch(tree, patch)
-    log = paths.cache("bochs", "build.log")
     log.unlink(missing_ok=True)
     host.run(["./configure", *CONFIGURE], log=log, cwd=tree)
     jobs = min(os.cpu_count() or 1, 4)

@@ -4,8 +4,10 @@
 Set-up asks for everything it needs in one go, so that the user sees one apt-get line.
 """
 
+import ctypes
 import os
 import shutil
+import signal
 import subprocess
 
 from labkit.say import LabError, progress
@@ -51,6 +53,19 @@ def require(install=False):
         if not missing_packages():
             return
     raise LabError(f"packages are missing: {line}")
+
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def start(command, **options):
+    """Start a long-lived child that does not outlive us, however we end."""
+    def die_with_parent():
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
+                            preexec_fn=die_with_parent, **options)
 
 
 def run(command, log=None, **options):

@@ -8,7 +8,7 @@ the reason of a failed VM entry, a triple fault, and whether the machine was pow
 import re
 import subprocess
 
-from labkit import bochs, bootimage, paths
+from labkit import bochs, bootimage, host, paths
 from labkit.say import LabError
 
 NAME = "bochs"
@@ -54,6 +54,13 @@ def check(spec):
         raise LabError(f"--mem {spec.mem}: {MIN_MEM} to {MAX_MEM} MiB")
 
 
+def prepare():
+    """Fetch and build what it needs: that is no part of a run's time."""
+    bochs.firmware()
+    bochs.emulator()
+    bootimage.rom()
+
+
 def _configuration(run, spec, images, terminal):
     bios, vga = bochs.firmware()
     lines = [
@@ -95,9 +102,8 @@ def start(run, spec, images, terminal=None, patched=True):
     """
     (run / "bochsrc").write_text(_configuration(run, spec, images, terminal), encoding="utf-8")
     with open(run / "emulator.out", "wb") as said:
-        return subprocess.Popen([bochs.emulator(patched), "-q", "-f", run / "bochsrc"],
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said,
-                                cwd=run, start_new_session=True)
+        return host.start([bochs.emulator(patched), "-q", "-f", run / "bochsrc"],
+                          stdout=subprocess.PIPE, stderr=said, cwd=run)
 
 
 def boot_linux(run, spec, kernel, initramfs, parameters, terminal=None):

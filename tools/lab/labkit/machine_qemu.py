@@ -13,6 +13,7 @@ import shutil
 import struct
 import subprocess
 
+from labkit import host
 from labkit.say import LabError
 
 NAME = "qemu"
@@ -75,6 +76,10 @@ def check(spec):
         raise LabError(f"--mem {spec.mem}: at least 256 MiB")
 
 
+def prepare():
+    """Fetch and build what it needs: nothing, QEMU is the host's."""
+
+
 def boot_linux(run, spec, kernel, initramfs, parameters, terminal=None):
     """Start the machine; the process's stdout is the output channel.
 
@@ -97,8 +102,7 @@ def boot_linux(run, spec, kernel, initramfs, parameters, terminal=None):
     if terminal:
         command += ["-serial", terminal]
     with open(run / "emulator.out", "wb") as said:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=said, cwd=run, start_new_session=True)
+        return host.start(command, stdout=subprocess.PIPE, stderr=said, cwd=run)
 
 
 class Log:

@@ -2,7 +2,7 @@
 """Which machine a run uses: the one asked for, or the best that works here."""
 
 from labkit import machine_bochs, machine_host, machine_qemu
-from labkit.say import LabError, warn
+from labkit.say import LabError, progress
 
 MACHINES = {machine.NAME: machine for machine in (machine_bochs, machine_qemu, machine_host)}
 
@@ -22,5 +22,5 @@ def choose(name, spec):
         machine = machine_qemu
     else:
         machine = machine_bochs
-    warn(f"machine: {machine.TITLE}")
+    progress(f"machine: {machine.TITLE}")
     return machine

@@ -15,9 +15,12 @@ import shutil
 import tempfile
 import time
 
+from labkit.say import progress
+
 LAB = pathlib.Path(__file__).resolve().parent.parent
 REPO = LAB.parent.parent
 
+PATIENCE = 2            # seconds to wait for a lock in silence
 KEPT_RUNS = 40          # directories of finished runs that are kept, newest first
 
 
@@ -31,9 +34,16 @@ def cache(*parts):
 
 @contextlib.contextmanager
 def lock(name):
-    """Hold the set-up lock of that name; waits for another run that holds it."""
+    """Hold the set-up lock of that name; waits for another run that holds it, and says so."""
     with open(cache("locks", name), "w", encoding="ascii") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        for _ in range(PATIENCE * 10):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.1)
+        else:
+            progress(f"waiting for another run that is busy with {name}")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -82,6 +82,7 @@ class Session:
         archive = initramfs.build(loaded, spec.parameters, spec.command, spec.added,
                                   TERMINAL if console else None)
         parameters = " ".join([PARAMETERS, *spec.kernel_parameters])
+        self.machine.prepare()
         start = time.monotonic()
         process = self.machine.boot_linux(run, spec, spec.kernel, archive, parameters,
                                           console.name if console else None)
@@ -94,7 +95,7 @@ class Session:
         self._look(final=True)
         if spec.time and self.began:
             warn(f"{self.began - start:.1f} s to the command, "
-                 f"{time.monotonic() - start:.1f} s in all")
+                 f"{time.monotonic() - start:.1f} s in all (logs: {run})")
         return self._judge(run, process, timed_out)
 
     def _watch(self, process, console, deadline):
