@@ -263,6 +263,10 @@ int event_inject(struct vcpu *vcpu)
 	struct x86_events *ev = &vcpu->arch.ev;
 	u32 windows = 0;
 
+	/* While one is being handled, one more is latched: SDM "Handling Multiple NMIs". */
+	if (atomic_read(&ev->nmi_pending) > 1 &&
+	    (ev->nmi_injected || (backend_blocking(vcpu) & BLOCK_NMI)))
+		atomic_cmpxchg(&ev->nmi_pending, 2, 1);
 	if (!reinject(vcpu) && !inject_new(vcpu))
 		backend_cancel_injection(vcpu);
 	if (atomic_read(&ev->nmi_pending))
@@ -279,7 +283,7 @@ int event_inject(struct vcpu *vcpu)
 
 void event_nmi(struct vcpu *vcpu)
 {
-	/* One may be latched while another one is being handled: SDM "Handling Multiple NMIs". */
+	/* One to be handled at once and one latched behind it; event_inject() knows if it may. */
 	atomic_add_unless(&vcpu->arch.ev.nmi_pending, 1, 2);
 	vcpu_set_request(vcpu, REQ_EVENT);
 	vcpu_kick(vcpu);
