@@ -189,6 +189,15 @@ static bool nmi_open(struct vcpu *vcpu)
 	return !(backend_blocking(vcpu) & (BLOCK_NMI | BLOCK_MOVSS | BLOCK_STI));
 }
 
+/* Two NMIs wait at most, one of them only while a handler runs: SDM "Handling Multiple NMIs". */
+static void drop_surplus_nmi(struct vcpu *vcpu)
+{
+	atomic_t *pending = &vcpu->arch.ev.nmi_pending;
+
+	if (atomic_read(pending) > 1 && (backend_blocking(vcpu) & BLOCK_NMI))
+		atomic_set(pending, 1); /* one that comes in between is lost alike */
+}
+
 static bool interrupt_waits(struct vcpu *vcpu)
 {
 	if (vcpu->arch.ev.user_irq_pending)
