@@ -44,6 +44,7 @@ struct snapshot {
 struct world {
 	struct machine *m;
 	u32 lines[IOAPIC_NR_PINS]; /* the model: sources that hold GSI n up */
+	u32 from_image;            /* IOAPIC pins that an image says are high, until driven */
 	struct snapshot before;
 	u32 work;
 };
@@ -158,7 +159,7 @@ static void check_lines(struct world *w)
 		if (w->lines[gsi] && rte->level && !rte->mask && rte->delivery_mode < 2 &&
 		    !rte->remote_irr && !(w->m->ioapic.held & 1u << gsi))
 			CHECK(w->m->ioapic.irr & 1u << gsi);
-		if (!w->lines[gsi])
+		if (!w->lines[gsi] && !(w->from_image & 1u << gsi))
 			CHECK(!(w->m->ioapic.irr & 1u << gsi));
 	}
 }
@@ -290,6 +291,7 @@ static void op_line(struct world *w)
 	/* Sources of the core itself are pulses: the model has nothing to remember of them. */
 	if (source == IRQ_SOURCE_PULSE || source == IRQ_SOURCE_PIT)
 		source = IRQ_SOURCE_USER;
+	w->from_image &= ~(1u << gsi);
 	if (how & 0x40) {
 		irqchip_pulse_gsi(&w->m->chip, gsi);
 		return;
@@ -408,6 +410,8 @@ static void op_reload_chip(struct world *w)
 			image.chip.dummy[at] = (char)take(1);
 	}
 	irqchip_set_state(&w->m->chip, &image);
+	if (image.chip_id == KVM_IRQCHIP_IOAPIC)
+		w->from_image = w->m->ioapic.irr;
 }
 
 static u32 op_init(struct world *w, u32 cpu)
