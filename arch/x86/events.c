@@ -189,13 +189,14 @@ static bool nmi_open(struct vcpu *vcpu)
 	return !(backend_blocking(vcpu) & (BLOCK_NMI | BLOCK_MOVSS | BLOCK_STI));
 }
 
-/* Two NMIs wait at most, one of them only while a handler runs: SDM "Handling Multiple NMIs". */
+/* While an NMI is being handled, one more is latched: SDM "Handling Multiple NMIs". */
 static void drop_surplus_nmi(struct vcpu *vcpu)
 {
-	atomic_t *pending = &vcpu->arch.ev.nmi_pending;
+	struct x86_events *ev = &vcpu->arch.ev;
 
-	if (atomic_read(pending) > 1 && (backend_blocking(vcpu) & BLOCK_NMI))
-		atomic_set(pending, 1); /* one that comes in between is lost alike */
+	if (atomic_read(&ev->nmi_pending) > 1 &&
+	    (ev->nmi_injected || (backend_blocking(vcpu) & BLOCK_NMI)))
+		atomic_cmpxchg(&ev->nmi_pending, 2, 1);
 }
 
 static bool interrupt_waits(struct vcpu *vcpu)
@@ -272,10 +273,6 @@ int event_inject(struct vcpu *vcpu)
 	struct x86_events *ev = &vcpu->arch.ev;
 	u32 windows = 0;
 
-	/* While one is being handled, one more is latched: SDM "Handling Multiple NMIs". */
-	if (atomic_read(&ev->nmi_pending) > 1 &&
-	    (ev->nmi_injected || (backend_blocking(vcpu) & BLOCK_NMI)))
-		atomic_cmpxchg(&ev->nmi_pending, 2, 1);
 	if (!reinject(vcpu) && !inject_new(vcpu))
 		backend_cancel_injection(vcpu);
 	if (atomic_read(&ev->nmi_pending))
