@@ -48,6 +48,7 @@ class Suite:
         self.name = name
         self.root = paths.cache("apt", name)
         self.config = self.root / "apt.conf"
+        self._fields = {}
 
     def refresh(self, force=False):
         """Fetch the index if there is none, it is old, or `force`."""
@@ -96,21 +97,27 @@ Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
     def _apt(self, *command):
         return [command[0], "-c", str(self.config), "-q", *command[1:]]
 
-    def fields(self, package):
-        """The control fields of the newest version of a package, as a dictionary."""
+    def fields(self, *packages):
+        """{package: its control fields, as a dictionary}, of the newest version of each."""
         self.refresh()
-        record = subprocess.run(self._apt("apt-cache", "show", "--no-all-versions", package),
-                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                                check=False).stdout
-        fields = dict(re.findall(r"^([A-Za-z0-9-]+): (.*)$", record, re.MULTILINE))
-        if "Version" not in fields:
-            raise LabError(f"{self.name} has no package {package}: is its index complete?")
-        return fields
+        unknown = [p for p in packages if p not in self._fields]
+        if unknown:
+            records = subprocess.run(
+                self._apt("apt-cache", "show", "--no-all-versions", *unknown),
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
+            for record in records.split("\n\n"):
+                fields = dict(re.findall(r"^([A-Za-z0-9-]+): (.*)$", record, re.MULTILINE))
+                if "Package" in fields:
+                    self._fields.setdefault(fields["Package"], fields)
+        for package in packages:
+            if package not in self._fields:
+                raise LabError(f"{self.name} has no package {package}: is its index complete?")
+        return {package: self._fields[package] for package in packages}
 
     def depends(self, package, prefixes):
         """Dependencies of a package (first alternatives) whose names start with one of these."""
         names = []
-        for clause in self.fields(package).get("Depends", "").split(","):
+        for clause in self.fields(package)[package].get("Depends", "").split(","):
             name = clause.split("|")[0].split("(")[0].strip().split(":")[0]
             if name.startswith(tuple(prefixes)):
                 names.append(name)
@@ -130,8 +137,7 @@ Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
         files = []
         with paths.lock("debs"):
             wanted = []
-            for package in packages:
-                fields = self.fields(package)
+            for package, fields in self.fields(*packages).items():
                 name = f"{package}_{fields['Version'].replace(':', '%3a')}_"
                 found = list(debs.glob(name + "*.deb"))
                 if found and found[0].stat().st_size == int(fields["Size"]):

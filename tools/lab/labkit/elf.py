@@ -73,8 +73,10 @@ def libraries(program, root="/"):
         path = todo.pop()
         interp, needed, own = _describe(path)
         if interp and interp not in found:
-            found[interp] = pathlib.Path(root, interp.lstrip("/"))
-            if not found[interp].exists():
+            # a tree of unpacked packages has no link from /lib64 to /usr/lib64
+            places = (pathlib.Path(root, part + interp) for part in (".", "./usr"))
+            found[interp] = next((place for place in places if place.exists()), None)
+            if not found[interp]:
                 raise LabError(f"{program}: its loader {interp} is not there")
         for name in needed:
             if any(pathlib.PurePosixPath(inside).name == name for inside in found):

@@ -7,7 +7,7 @@ Everything is in one uncompressed archive made anew for each run; nothing in it 
 import pathlib
 import subprocess
 
-from labkit import apt, cpio, elf, host, paths
+from labkit import apt, cpio, elf, host, paths, qemu_guest
 from labkit.say import LabError
 
 BUSYBOX_SUITE = "bookworm"
@@ -82,11 +82,12 @@ def add_path(archive, argument):
                 archive.file(where, library.read_bytes(), 0o755)
 
 
-def build(modules, parameters, command, added, terminal=None):
+def build(modules, parameters, command, added, with_qemu=False, terminal=None):
     """The archive's bytes.
 
     modules: [(name, bytes)] in the order of loading; parameters go to the last of them.
-    command: the words to run.  terminal: the name of the tty it is to run on, for a session.
+    command: the words to run.  with_qemu: have QEMU on the PATH even if the command does not name
+    it.  terminal: the name of the tty it is to run on, for a session.
     """
     archive = cpio.Archive()
     for directory in DIRECTORIES:
@@ -104,6 +105,8 @@ def build(modules, parameters, command, added, terminal=None):
             if tool.is_file():
                 _add_program(archive, tool, f"/lab/bin/{tool.name}")
 
+    if with_qemu or qemu_guest.wanted(command):
+        qemu_guest.add(archive)
     busybox, names = _busybox()
     archive.file("bin/busybox", busybox.read_bytes(), 0o755)
     for name in names:

@@ -49,6 +49,7 @@ class Spec:
     tolerated: list = dataclasses.field(default_factory=list)
     build: bool = True
     time: bool = False
+    with_qemu: bool = False
 
 
 class Session:
@@ -80,7 +81,7 @@ class Session:
         spec = self.spec
         loaded = modules.collect(spec.kernel, spec.module, spec.build)
         archive = initramfs.build(loaded, spec.parameters, spec.command, spec.added,
-                                  TERMINAL if console else None)
+                                  spec.with_qemu, TERMINAL if console else None)
         parameters = " ".join([PARAMETERS, *spec.kernel_parameters])
         self.machine.prepare()
         start = time.monotonic()
