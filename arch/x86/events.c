@@ -273,6 +273,7 @@ int event_inject(struct vcpu *vcpu)
 	struct x86_events *ev = &vcpu->arch.ev;
 	u32 windows = 0;
 
+	drop_surplus_nmi(vcpu);
 	if (!reinject(vcpu) && !inject_new(vcpu))
 		backend_cancel_injection(vcpu);
 	if (atomic_read(&ev->nmi_pending))
