@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The PIO and MMIO buses: which of virt/'s devices (ioeventfds, coalesced zones) sits at an
- * address. Each bus is a sorted array that is replaced as a whole under slots_lock and read under vm->srcu.
- * Ranges may overlap: devices are asked from the highest start address down until one accepts.
+ * address. Each bus is a sorted array that is replaced as a whole under slots_lock and read under
+ * vm->srcu. Ranges may overlap: devices are asked from the highest start address down until one
+ * accepts.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
