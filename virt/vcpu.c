@@ -136,9 +136,10 @@ void vm_request_all_and_wait(struct vm *vm, enum vcpu_request req)
 /* --- the run loop ---------------------------------------------------------------------------- */
 
 /*
- * Task work (a deferred close, NUMA balancing, io_uring) runs on the way to userspace. Modules
- * can't run it, so KVM_RUN ends with -EINTR for it. TIF_NOTIFY_RESUME alone is no reason:
- * restartable sequences set it on each preemption, and it can wait for the next exit to userspace.
+ * Task work (a deferred close, NUMA balancing, the scheduler's housekeeping every 100 ms) runs on
+ * the way to userspace, where modules can't run it: see vcpu_do_task_work(). TIF_NOTIFY_RESUME
+ * alone is no reason to leave: restartable sequences set it on each preemption, and it can wait for
+ * the next exit to userspace.
  */
 static bool vcpu_must_leave(struct vcpu *vcpu)
 {
@@ -178,6 +179,17 @@ static int vcpu_interrupted(struct vcpu *vcpu)
 	return -EINTR;
 }
 
+/*
+ * Let the kernel run the task's work on the way to userspace and call KVM_RUN again from there:
+ * userspace must not see -EINTR without a signal. If a signal comes meanwhile and has a handler,
+ * it is -EINTR after all. See also vcpu_run().
+ */
+static int vcpu_do_task_work(struct vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_INTR;
+	return -ERESTARTNOHAND;
+}
+
 /* 0: exit to userspace with run->exit_reason set; < 0: errno. */
 static int vcpu_run_loop(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 {
@@ -195,8 +207,10 @@ static int vcpu_run_loop(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 		}
 		if (r <= 0)
 			return r;
-		if (vcpu_must_leave(vcpu))
+		if (signal_pending(current) || compat_immediate_exit(vcpu->run))
 			return vcpu_interrupted(vcpu);
+		if (task_work_pending(current))
+			return vcpu_do_task_work(vcpu);
 		if (need_resched()) {
 			vcpu_srcu_unlock(vcpu);
 			cond_resched();
@@ -242,6 +256,12 @@ static int vcpu_run(struct vcpu *vcpu)
 	vcpu_srcu_unlock(vcpu);
 	vcpu_sigmask_end(vcpu);
 	vcpu_put(vcpu);
+	/*
+	 * System calls are restarted by the signal code: have it look. Finding no signal, it clears
+	 * the flag; so would changing the signal mask, hence not earlier.
+	 */
+	if (r == -ERESTARTNOHAND)
+		set_thread_flag(TIF_SIGPENDING);
 	return r;
 }
 
