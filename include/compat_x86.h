@@ -7,6 +7,7 @@
 
 #include <linux/cpuhotplug.h>
 #include <linux/pgtable.h>
+#include <linux/syscore_ops.h>
 
 /*
  * The hotplug state at which VMX goes on and off: behind the point where the last task has left a
@@ -16,6 +17,21 @@
 #define COMPAT_CPUHP_VMX CPUHP_AP_KVM_ONLINE
 #else
 #define COMPAT_CPUHP_VMX CPUHP_AP_KVM_STARTING
+#endif
+
+/* System-core callbacks: formerly without an argument, and without an object of their own. */
+#ifdef HAVE_SYSCORE_OBJECT
+#define COMPAT_SYSCORE_DATA	   void *data
+#define COMPAT_SYSCORE_CONST	   const
+#define COMPAT_SYSCORE(name, o)	   static struct syscore name = { .ops = &(o) }
+#define compat_register_syscore(s)   register_syscore(s)
+#define compat_unregister_syscore(s) unregister_syscore(s)
+#else
+#define COMPAT_SYSCORE_DATA	   void
+#define COMPAT_SYSCORE_CONST
+#define COMPAT_SYSCORE(name, o)	   static struct syscore_ops *const name = &(o)
+#define compat_register_syscore(s)   register_syscore_ops(*(s))
+#define compat_unregister_syscore(s) unregister_syscore_ops(*(s))
 #endif
 
 /* Does the entry map a large page? */

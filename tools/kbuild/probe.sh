@@ -30,3 +30,4 @@ has HAVE_EMERGENCY_VIRT_CALLBACK ../arch/x86/include/asm/reboot.h \
 	'cpu_emergency_register_virt_callback'
 has HAVE_CPUHP_KVM_ONLINE linux/cpuhotplug.h 'CPUHP_AP_KVM_ONLINE'
 has HAVE_PMD_LEAF ../arch/x86/include/asm/pgtable.h '#define pmd_leaf pmd_leaf'
+has HAVE_SYSCORE_OBJECT linux/syscore_ops.h 'void register_syscore\('

@@ -120,29 +120,30 @@ static int vmx_cpu_offline(unsigned int cpu)
 }
 
 /* syscore: one CPU is left, interrupts are off. */
-static int suspend(void)
+static int suspend(COMPAT_SYSCORE_DATA)
 {
 	disable_this_cpu();
 	return 0;
 }
 
-static void resume(void)
+static void resume(COMPAT_SYSCORE_DATA)
 {
 	if (enable_this_cpu())
 		pr_err("VMX did not come back after suspend; running VMs will fail\n");
 }
 
 /* Reboot and kexec: a CPU in VMX operation would ignore INIT. */
-static void shutdown(void)
+static void shutdown(COMPAT_SYSCORE_DATA)
 {
 	on_each_cpu(disable_by_ipi, NULL, 1);
 }
 
-static struct syscore_ops syscore = {
+static COMPAT_SYSCORE_CONST struct syscore_ops syscore_ops = {
 	.suspend = suspend,
 	.resume = resume,
 	.shutdown = shutdown,
 };
+COMPAT_SYSCORE(syscore, syscore_ops);
 
 #ifdef HAVE_EMERGENCY_VIRT_CALLBACK
 /* A crash: interrupts off, any state; only what a kexec'd kernel can't do without. */
@@ -233,7 +234,7 @@ int __init backend_setup(void)
 		free_vmxon_regions();
 		return r;
 	}
-	register_syscore_ops(&syscore);
+	compat_register_syscore(&syscore);
 	cpu_emergency_register_virt_callback(emergency_disable);
 	return 0;
 }
@@ -241,7 +242,7 @@ int __init backend_setup(void)
 void backend_teardown(void)
 {
 	cpu_emergency_unregister_virt_callback(emergency_disable);
-	unregister_syscore_ops(&syscore);
+	compat_unregister_syscore(&syscore);
 	cpuhp_remove_state(COMPAT_CPUHP_VMX);
 	free_vmxon_regions();
 }
