@@ -23,10 +23,10 @@ def _kernels_own(kernel, name):
     data = found[0].read_bytes()
     if found[0].suffix == ".xz":
         data = lzma.decompress(data)
-    return name.replace("-", "_") + ".ko", _unsigned(data)
+    return name.replace("-", "_") + ".ko", unsigned(data)
 
 
-def _unsigned(data):
+def unsigned(data):
     """The module without its signature: checking it would take seconds in the emulator."""
     if not data.endswith(SIGNATURE_MARK):
         return data
