@@ -70,6 +70,17 @@ static void receive_locked(struct serial *s, uint8_t byte)
 	s->rx[(s->rx_head + s->rx_len++) % FIFO_SIZE] = byte;
 }
 
+/* Takes n bytes out of the FIFO. Whoever found it full waits to be told. */
+static void remove_locked(struct serial *s, unsigned int n)
+{
+	bool was_full = s->rx_len == FIFO_SIZE;
+
+	s->rx_head = (s->rx_head + n) % FIFO_SIZE;
+	s->rx_len -= n;
+	if (was_full && n)
+		console_wake();
+}
+
 static void transmit_locked(struct serial *s, uint8_t byte)
 {
 	s->thre_pending = true;
@@ -106,7 +117,7 @@ static void write_locked(struct serial *s, unsigned int reg, uint8_t val)
 	case UART_FCR:
 		s->fcr = val;
 		if (val & UART_FCR_CLEAR_RCVR)
-			s->rx_len = 0;
+			remove_locked(s, s->rx_len);
 		break;
 	case UART_LCR:
 		s->lcr = val;
@@ -136,9 +147,7 @@ static uint8_t read_rx_locked(struct serial *s)
 	if (!s->rx_len)
 		return 0;
 	byte = s->rx[s->rx_head];
-	s->rx_head = (s->rx_head + 1) % FIFO_SIZE;
-	if (s->rx_len-- == FIFO_SIZE)
-		console_wake();
+	remove_locked(s, 1);
 	return byte;
 }
 
