@@ -53,6 +53,8 @@ int arch_vcpu_wakeup(struct vcpu *vcpu);
 /* GSI input for irqfd; any context. */
 int arch_set_gsi(struct vm *vm, u32 gsi, u32 source, bool level);
 int arch_pulse_gsi(struct vm *vm, u32 gsi);
+/* irqfd_acked() is wanted for @gsi however the guest sets its pin up. vm->irq_lock held. */
+void arch_watch_gsi(struct vm *vm, u32 gsi);
 
 /*
  * Second-level tables, under vm->mmu_lock, over guest frames [start, end). Each returns whether

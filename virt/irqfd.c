@@ -147,6 +147,8 @@ static int resampler_attach(struct irqfd *irqfd)
 	irqfd->resampler = r;
 	spin_unlock_irq(&vm->irqfd_lock);
 	kfree(fresh);
+	/* For good: an acknowledge that nobody waits for any more costs one look-up. */
+	arch_watch_gsi(vm, irqfd->gsi);
 	return 0;
 }
 

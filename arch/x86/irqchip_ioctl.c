@@ -164,6 +164,12 @@ int arch_pulse_gsi(struct vm *vm, u32 gsi)
 	return irqchip_pulse_gsi(&vm->chip, gsi);
 }
 
+void arch_watch_gsi(struct vm *vm, u32 gsi)
+{
+	lockdep_assert_held(&vm->irq_lock);
+	irqchip_watch_gsi(&vm->chip, gsi, true);
+}
+
 static bool has_irqchip(struct vm *vm)
 {
 	return smp_load_acquire(&vm->irqchip_mode) != IRQCHIP_NONE;
