@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include "lib.h"
 
@@ -150,6 +152,53 @@ int write_file(const char *path, const char *text)
 		ret = -errno;
 	close(fd);
 	return ret;
+}
+
+int load_module(const char *path, const char *parameters)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (syscall(SYS_finit_module, fd, parameters, 0))
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+int unload_module(const char *name)
+{
+	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
+}
+
+/* The header mkswap writes: version, last page, and a mark at the page's end. */
+static bool make_swap(const char *device, uint32_t pages)
+{
+	uint32_t header[PAGE_SIZE / 4] = { 0 };
+	int fd = open(device, O_WRONLY | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	header[256] = 1;
+	header[257] = pages - 1;
+	memcpy((char *)header + PAGE_SIZE - 10, "SWAPSPACE2", 10);
+	ok = write(fd, header, PAGE_SIZE) == (ssize_t)PAGE_SIZE && fsync(fd) == 0;
+	close(fd);
+	return ok && swapon(device, 0) == 0;
+}
+
+bool swap_ready(void)
+{
+	int ret;
+
+	if (meminfo_kb("SwapTotal") > 0)
+		return true;
+	ret = load_module(KMODULES "brd.ko", "rd_nr=1 rd_size=16384");
+	if (ret && ret != -EEXIST)
+		return false;
+	return make_swap("/dev/ram0", 16384 / 4);
 }
 
 void *map_anon(size_t size)

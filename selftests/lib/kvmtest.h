@@ -187,6 +187,10 @@ void vcpu_stop(struct vcpu *vcpu);
 /* Wait until the threaded guest has called guest_sync(@n). */
 void vcpu_wait_sync(struct vcpu *vcpu, uint64_t n);
 
+/* Where selftests/kmodules has put the kernel's own modules, and the lab ours. */
+#define KMODULES   "/modules/"
+#define OUR_MODULE "/lab/modules.d/apicvisor.ko"
+
 /* --- host ----------------------------------------------------------------------------------------- */
 
 /* Run @fn in a child process; returns its pid. The child exits with fn's value. */
@@ -197,6 +201,12 @@ int reap(pid_t pid);
 long meminfo_kb(const char *name);
 /* Write @text to @path; 0 or -errno. */
 int write_file(const char *path, const char *text);
+/* Load a kernel module file; 0 or -errno. */
+int load_module(const char *path, const char *parameters);
+/* Remove a module without waiting; 0 or -errno (-EWOULDBLOCK: in use). */
+int unload_module(const char *name);
+/* Swap space on a RAM disk, if there is none yet: false if this machine has no way to get it. */
+bool swap_ready(void);
 /* Reserve @n pages of which the last @unmapped are inaccessible. */
 uint8_t *map_with_hole(size_t n, size_t unmapped);
 void *map_anon(size_t size);

@@ -176,8 +176,10 @@ void backend_enter(struct vcpu *vcpu)
 		vmx->entry_error = vmcs_read32(VMCS_EXIT_INSN_ERROR);
 		return;
 	}
-	vmx->launched = true;
 	note_exit(vcpu);
+	/* A launch that failed on the guest's state has not launched: SDM "VM-Entry Failures ...". */
+	if (!(vmx->exit_reason & EXIT_REASON_ENTRY_FAIL))
+		vmx->launched = true;
 }
 
 void backend_flush_ept(struct vcpu *vcpu)
