@@ -66,14 +66,15 @@ static bool in_vmx(u64 region, u64 vmcs)
 	asm volatile("vmxon %1; setbe %0" : "=qm"(failed) : "m"(region) : "cc", "memory");
 	if (failed)
 		return false;
-	asm volatile("vmclear %0; vmptrld %0" :: "m"(vmcs) : "cc", "memory");
+	asm volatile("vmclear %0; vmptrld %0" ::"m"(vmcs) : "cc", "memory");
 	return true;
 }
 
 /* A VMCS of zeros: the first check of its controls fails. */
 static void fail_entry(void)
 {
-	u32 *region = (u32 *)get_zeroed_page(GFP_KERNEL), *vmcs = (u32 *)get_zeroed_page(GFP_KERNEL);
+	u32 *region = (u32 *)get_zeroed_page(GFP_KERNEL),
+	    *vmcs = (u32 *)get_zeroed_page(GFP_KERNEL);
 	u64 basic, control;
 
 	if (!region || !vmcs)
@@ -82,8 +83,8 @@ static void fail_entry(void)
 	rdmsrl(MSR_IA32_VMX_BASIC, basic);
 	rdmsrl(MSR_IA32_FEAT_CTL, control);
 	if (!(control & FEAT_CTL_LOCKED))
-		wrmsrl(MSR_IA32_FEAT_CTL, control | FEAT_CTL_LOCKED |
-		       FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX);
+		wrmsrl(MSR_IA32_FEAT_CTL,
+		       control | FEAT_CTL_LOCKED | FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX);
 	*region = *vmcs = basic;
 	cr4_set_bits(X86_CR4_VMXE);
 	if (in_vmx(virt_to_phys(region), virt_to_phys(vmcs)))
@@ -99,12 +100,8 @@ static const struct {
 	const char *name;
 	void (*fail)(void);
 } ways[] = {
-	{ "oops", fail_oops },
-	{ "bug", fail_bug },
-	{ "warn", fail_warn },
-	{ "lockup", fail_lockup },
-	{ "stall", fail_stall },
-	{ "triple-fault", fail_triple_fault },
+	{ "oops", fail_oops },     { "bug", fail_bug },     { "warn", fail_warn },
+	{ "lockup", fail_lockup }, { "stall", fail_stall }, { "triple-fault", fail_triple_fault },
 	{ "entry", fail_entry },
 };
 

@@ -23,16 +23,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PORT_OUT	0xe9
-#define STATUS_NO_EXEC	127
-#define STATUS_SIGNAL	128
+#define PORT_OUT       0xe9
+#define STATUS_NO_EXEC 127
+#define STATUS_SIGNAL  128
 
 enum frame {
-	FRAME_HELLO = 'h',	/* the command is about to start */
+	FRAME_HELLO = 'h', /* the command is about to start */
 	FRAME_OUT = 'o',
 	FRAME_ERR = 'e',
-	FRAME_STATUS = 's',	/* one byte: the command's exit status */
-	FRAME_REFUSED = 'f',	/* text: the machine could not be made ready */
+	FRAME_STATUS = 's',  /* one byte: the command's exit status */
+	FRAME_REFUSED = 'f', /* text: the machine could not be made ready */
 };
 
 static void send_frame(enum frame type, const void *data, uint16_t len)
@@ -141,7 +141,7 @@ static void on_child(int sig)
 {
 	(void)sig;
 	if (write(child_pipe[1], "", 1) < 0)
-		return;		/* full: a wake-up is pending already */
+		return; /* full: a wake-up is pending already */
 }
 
 /*

@@ -5,7 +5,7 @@
  */
 #include "vmx.h"
 
-#define NOTIFICATION	0xf2
+#define NOTIFICATION 0xf2
 
 static uint8_t descriptor[64] __page;
 

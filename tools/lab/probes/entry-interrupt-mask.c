@@ -5,7 +5,7 @@
  */
 #include "vmx.h"
 
-#define PHYSICAL_VECTOR	0x50
+#define PHYSICAL_VECTOR 0x50
 
 static void guest(void)
 {

@@ -5,8 +5,8 @@
  */
 #include "vmx.h"
 
-#define VIRTUAL_VECTOR	0x60
-#define PATIENCE	100000
+#define VIRTUAL_VECTOR 0x60
+#define PATIENCE       100000
 
 static void guest(void)
 {

@@ -5,9 +5,9 @@
  */
 #include "probe.h"
 
-#define VECTOR		0x40
-#define DIVIDE_BY_128	0xa
-#define TICKS		(4000ul * 100000000)	/* more than an hour of virtual time */
+#define VECTOR        0x40
+#define DIVIDE_BY_128 0xa
+#define TICKS         (4000ul * 100000000) /* more than an hour of virtual time */
 
 static volatile bool fired;
 

@@ -5,9 +5,9 @@
  */
 #include "vmx.h"
 
-#define VIRTUAL_VECTOR	0x60
-#define VIRTUAL_TPR	0x70
-#define PHYSICAL_VECTOR	0x50
+#define VIRTUAL_VECTOR  0x60
+#define VIRTUAL_TPR     0x70
+#define PHYSICAL_VECTOR 0x50
 
 static volatile bool delivered;
 
@@ -15,7 +15,7 @@ static volatile bool delivered;
 static void guest(void)
 {
 	__asm__ volatile("cli");
-	write_cr(8, 0);			/* the TPR no longer holds the interrupt back */
+	write_cr(8, 0); /* the TPR no longer holds the interrupt back */
 	lapic_self_ipi(PHYSICAL_VECTOR);
 	for (;;)
 		__asm__ volatile("pause");

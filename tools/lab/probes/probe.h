@@ -12,14 +12,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PAGE_SIZE	4096
-#define __page		__attribute__((aligned(PAGE_SIZE)))
-#define UNUSED_MEMORY	(64ul << 20)	/* a large page in which nothing lies */
+#define PAGE_SIZE     4096
+#define __page        __attribute__((aligned(PAGE_SIZE)))
+#define UNUSED_MEMORY (64ul << 20) /* a large page in which nothing lies */
 
 /* Selectors of start.S */
-#define SEL_CODE	0x10
-#define SEL_DATA	0x18
-#define SEL_TSS		0x20
+#define SEL_CODE      0x10
+#define SEL_DATA      0x18
+#define SEL_TSS       0x20
 
 struct idt_entry {
 	uint16_t offset_lo, selector;
@@ -53,12 +53,12 @@ int main(void);
 
 static inline void outb(uint16_t port, uint8_t value)
 {
-	__asm__ volatile("outb %0, %1" :: "a"(value), "Nd"(port));
+	__asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port));
 }
 
 static inline void outw(uint16_t port, uint16_t value)
 {
-	__asm__ volatile("outw %0, %1" :: "a"(value), "Nd"(port));
+	__asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port));
 }
 
 static inline uint8_t inb(uint16_t port)
@@ -79,7 +79,7 @@ static inline uint64_t rdmsr(uint32_t index)
 
 static inline void wrmsr(uint32_t index, uint64_t value)
 {
-	__asm__ volatile("wrmsr" :: "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+	__asm__ volatile("wrmsr" ::"c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
 }
 
 static inline uint64_t rdtsc(void)
@@ -90,13 +90,13 @@ static inline uint64_t rdtsc(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
-#define read_cr(n) ({							\
-	uint64_t cr_;							\
-	__asm__ volatile("mov %%cr" #n ", %0" : "=r"(cr_));		\
-	cr_;								\
-})
+#define read_cr(n)                                                  \
+	({                                                          \
+		uint64_t cr_;                                       \
+		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(cr_)); \
+		cr_;                                                \
+	})
 
-#define write_cr(n, value)						\
-	__asm__ volatile("mov %0, %%cr" #n :: "r"((uint64_t)(value)) : "memory")
+#define write_cr(n, value) __asm__ volatile("mov %0, %%cr" #n ::"r"((uint64_t)(value)) : "memory")
 
 #endif /* PROBE_H */

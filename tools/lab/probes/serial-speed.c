@@ -5,15 +5,15 @@
  */
 #include "probe.h"
 
-#define COM1		0x3f8
-#define LINE_CONTROL	(COM1 + 3)
-#define LINE_STATUS	(COM1 + 5)
-#define DLAB		0x80
-#define EIGHT_BITS	0x03
-#define EMPTY		0x40
+#define COM1           0x3f8
+#define LINE_CONTROL   (COM1 + 3)
+#define LINE_STATUS    (COM1 + 5)
+#define DLAB           0x80
+#define EIGHT_BITS     0x03
+#define EMPTY          0x40
 
-#define BYTES		100
-#define TICKS_PER_BYTE	1000		/* ten microseconds; 115200 baud take 87 */
+#define BYTES          100
+#define TICKS_PER_BYTE 1000 /* ten microseconds; 115200 baud take 87 */
 
 int main(void)
 {

@@ -6,12 +6,12 @@
  */
 #include "probe.h"
 
-#define VECTOR_UD	6
-#define VECTOR_PF	14
+#define VECTOR_UD 6
+#define VECTOR_PF 14
 
 static void __attribute__((used)) judge(uint64_t *stack)
 {
-	struct frame *fault = (struct frame *)(stack + 1);	/* after the error code */
+	struct frame *fault = (struct frame *)(stack + 1); /* after the error code */
 
 	if (read_cr(2) != UNUSED_MEMORY)
 		fail("page fault at", read_cr(2));

@@ -5,24 +5,24 @@
  */
 #include "probe.h"
 
-#define PORT_OUT		0xe9
-#define PM1_CONTROL		0xb004		/* the firmware's choice for the PIIX4 */
-#define PM1_SOFT_OFF		0x2000
+#define PORT_OUT           0xe9
+#define PM1_CONTROL        0xb004 /* the firmware's choice for the PIIX4 */
+#define PM1_SOFT_OFF       0x2000
 
-#define MSR_APIC_BASE		0x1b
-#define APIC_BASE_ENABLE	(1u << 11)
-#define LAPIC			0xfee00000ul
-#define LAPIC_SPIV		0x0f0
-#define SPIV_ENABLE		0x100
-#define LAPIC_ICR_LO		0x300
-#define ICR_SELF		(1u << 18)
-#define LAPIC_LVT_TIMER		0x320
-#define LAPIC_TIMER_COUNT	0x380
-#define LAPIC_TIMER_DIVIDE	0x3e0
+#define MSR_APIC_BASE      0x1b
+#define APIC_BASE_ENABLE   (1u << 11)
+#define LAPIC              0xfee00000ul
+#define LAPIC_SPIV         0x0f0
+#define SPIV_ENABLE        0x100
+#define LAPIC_ICR_LO       0x300
+#define ICR_SELF           (1u << 18)
+#define LAPIC_LVT_TIMER    0x320
+#define LAPIC_TIMER_COUNT  0x380
+#define LAPIC_TIMER_DIVIDE 0x3e0
 
-#define LARGE_PAGE		(2ul << 20)
-#define PTE_PRESENT		1ul
-#define PTE_ADDRESS		(~0xffful)
+#define LARGE_PAGE         (2ul << 20)
+#define PTE_PRESENT        1ul
+#define PTE_ADDRESS        (~0xffful)
 
 static void say(const char *text)
 {
@@ -64,7 +64,7 @@ void set_handler(unsigned int vector, void (*handler)(void))
 	idt[vector] = (struct idt_entry){
 		.offset_lo = offset,
 		.selector = SEL_CODE,
-		.type = 0x8e,			/* 64-bit interrupt gate */
+		.type = 0x8e, /* 64-bit interrupt gate */
 		.offset_mid = offset >> 16,
 		.offset_hi = offset >> 32,
 	};

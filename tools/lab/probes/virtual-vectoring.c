@@ -6,9 +6,9 @@
  */
 #include "vmx.h"
 
-#define VIRTUAL_VECTOR	0x60
-#define VECTOR_PF	14
-#define EVENT_VALID	(1u << 31)
+#define VIRTUAL_VECTOR 0x60
+#define VECTOR_PF      14
+#define EVENT_VALID    (1u << 31)
 
 static void guest(void)
 {

@@ -4,24 +4,24 @@
  */
 #include "vmx.h"
 
-#define MSR_FEATURE_CONTROL	0x3a
-#define FEATURE_LOCKED		1
-#define FEATURE_VMX		4
-#define MSR_VMX_BASIC		0x480
-#define MSR_VMX_CR0_FIXED0	0x486
-#define MSR_VMX_CR4_FIXED0	0x488
-#define MSR_VMX_CPU_CONTROLS2	0x48b
-#define MSR_VMX_TRUE_PIN	0x48d
-#define MSR_VMX_TRUE_CPU	0x48e
-#define MSR_VMX_TRUE_EXIT	0x48f
-#define MSR_VMX_TRUE_ENTRY	0x490
+#define MSR_FEATURE_CONTROL   0x3a
+#define FEATURE_LOCKED        1
+#define FEATURE_VMX           4
+#define MSR_VMX_BASIC         0x480
+#define MSR_VMX_CR0_FIXED0    0x486
+#define MSR_VMX_CR4_FIXED0    0x488
+#define MSR_VMX_CPU_CONTROLS2 0x48b
+#define MSR_VMX_TRUE_PIN      0x48d
+#define MSR_VMX_TRUE_CPU      0x48e
+#define MSR_VMX_TRUE_EXIT     0x48f
+#define MSR_VMX_TRUE_ENTRY    0x490
 
-#define CPU_TPR_SHADOW		(1u << 21)
-#define CPU_SECONDARY		(1u << 31)
-#define CPU2_REGISTERS		(1u << 8)
-#define CPU2_DELIVERY		(1u << 9)
-#define EXIT_HOST_64		(1u << 9)
-#define ENTRY_GUEST_64		(1u << 9)
+#define CPU_TPR_SHADOW        (1u << 21)
+#define CPU_SECONDARY         (1u << 31)
+#define CPU2_REGISTERS        (1u << 8)
+#define CPU2_DELIVERY         (1u << 9)
+#define EXIT_HOST_64          (1u << 9)
+#define ENTRY_GUEST_64        (1u << 9)
 
 uint8_t vmx_virtual_apic[PAGE_SIZE] __page;
 static uint8_t vmxon_region[PAGE_SIZE] __page;
@@ -95,14 +95,13 @@ static void write_state(void)
 
 	__asm__ volatile("sgdt %0" : "=m"(gdtr));
 	__asm__ volatile("sidt %0" : "=m"(idtr));
-	for (unsigned int i = 0; i < 8; i++) {		/* ES CS SS DS FS GS LDTR TR */
+	for (unsigned int i = 0; i < 8; i++) { /* ES CS SS DS FS GS LDTR TR */
 		bool code = i == 1, ldt = i == 6, tr = i == 7;
 		uint64_t selector = code ? SEL_CODE : ldt ? 0 : tr ? SEL_TSS : SEL_DATA;
 
 		field(0x800 + 2 * i, selector);
 		field(guest_limits + 2 * i, tr ? 0x67 : 0xffffffff);
-		field(guest_rights + 2 * i,
-		      code ? 0xa09b : ldt ? 0x10000 : tr ? 0x8b : 0xc093);
+		field(guest_rights + 2 * i, code ? 0xa09b : ldt ? 0x10000 : tr ? 0x8b : 0xc093);
 		field(0x6806 + 2 * i, tr ? (uint64_t)tss : 0);
 		if (!ldt)
 			field(0xc00 + 2 * (i < 6 ? i : 6), selector);
@@ -114,11 +113,11 @@ static void write_state(void)
 	field(0x6800, read_cr(0));
 	field(0x6802, read_cr(3));
 	field(0x6804, read_cr(4));
-	field(0x681a, 0x400);				/* DR7 */
-	field(0x2802, 0);				/* IA32_DEBUGCTL */
+	field(0x681a, 0x400); /* DR7 */
+	field(0x2802, 0);     /* IA32_DEBUGCTL */
 	field(VMCS_LINK, ~0ull);
 
-	field(0x6c00, read_cr(0));			/* the host's, in the same order */
+	field(0x6c00, read_cr(0)); /* the host's, in the same order */
 	field(0x6c02, read_cr(3));
 	field(0x6c04, read_cr(4));
 	field(0x6c0a, (uint64_t)tss);
@@ -132,8 +131,7 @@ void vmx_prepare(uint32_t pin, uint32_t exit, void (*guest)(void))
 	write_state();
 	vmwrite(VMCS_PIN_CONTROLS, control(MSR_VMX_TRUE_PIN, PIN_EXTERNAL_INTERRUPT | pin));
 	vmwrite(VMCS_CPU_CONTROLS, control(MSR_VMX_TRUE_CPU, CPU_TPR_SHADOW | CPU_SECONDARY));
-	vmwrite(VMCS_CPU_CONTROLS2,
-		control(MSR_VMX_CPU_CONTROLS2, CPU2_REGISTERS | CPU2_DELIVERY));
+	vmwrite(VMCS_CPU_CONTROLS2, control(MSR_VMX_CPU_CONTROLS2, CPU2_REGISTERS | CPU2_DELIVERY));
 	vmwrite(VMCS_EXIT_CONTROLS, control(MSR_VMX_TRUE_EXIT, EXIT_HOST_64 | exit));
 	vmwrite(VMCS_ENTRY_CONTROLS, control(MSR_VMX_TRUE_ENTRY, ENTRY_GUEST_64));
 	vmwrite(VMCS_VIRTUAL_APIC, (uint64_t)vmx_virtual_apic);
@@ -148,10 +146,10 @@ uint32_t vmx_enter(void)
 
 	/* The exit comes back to label 1, with the host's RSP as it was here. */
 	__asm__ volatile("push %%rbp\n\t"
-			 "mov $0x6c14, %%eax\n\t"	/* host RSP */
+			 "mov $0x6c14, %%eax\n\t" /* host RSP */
 			 "vmwrite %%rsp, %%rax\n\t"
 			 "lea 1f(%%rip), %%rcx\n\t"
-			 "mov $0x6c16, %%eax\n\t"	/* host RIP */
+			 "mov $0x6c16, %%eax\n\t" /* host RIP */
 			 "vmwrite %%rcx, %%rax\n\t"
 			 "cmpb $0, %1\n\t"
 			 "jne 2f\n\t"
@@ -161,7 +159,8 @@ uint32_t vmx_enter(void)
 			 "jmp 3f\n"
 			 "1: xor %0, %0\n"
 			 "3: pop %%rbp"
-			 : "+b"(failed) : "m"(launched)
+			 : "+b"(failed)
+			 : "m"(launched)
 			 : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
 			   "r13", "r14", "r15", "memory", "cc");
 	if (failed)
