@@ -187,9 +187,8 @@ void vcpu_stop(struct vcpu *vcpu);
 /* Wait until the threaded guest has called guest_sync(@n). */
 void vcpu_wait_sync(struct vcpu *vcpu, uint64_t n);
 
-/* Where selftests/kmodules has put the kernel's own modules, and the lab ours. */
+/* Where selftests/kmodules has put modules: the kernel's own, and ours. */
 #define KMODULES   "/modules/"
-#define OUR_MODULE "/lab/modules.d/apicvisor.ko"
 
 /* --- host ----------------------------------------------------------------------------------------- */
 
