@@ -48,6 +48,7 @@ def require(install=False):
     line = "apt-get install --no-install-recommends " + " ".join(missing)
     if install and os.geteuid() == 0:
         progress(line)
+        run(["apt-get", "update"])
         run(["apt-get", "install", "-y", "--no-install-recommends", *missing],
             env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
         if not missing_packages():
