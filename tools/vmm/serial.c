@@ -124,6 +124,7 @@ static void write_locked(struct serial *s, unsigned int reg, uint8_t val)
 		break;
 	case UART_MCR:
 		s->mcr = val & 0x1f;
+		console_wake(); /* RTS may have been raised */
 		break;
 	case UART_SCR:
 		s->scr = val;
@@ -217,13 +218,18 @@ static void serial_access(void *dev, uint64_t offset, void *data, unsigned int l
 	pthread_mutex_unlock(&s->lock);
 }
 
+/*
+ * Input waits for RTS, as over a cable with hardware flow control: before a driver raises it, input
+ * would be lost, for drivers start by clearing the FIFO.
+ */
 static size_t serial_space(void *dev)
 {
 	struct serial *s = dev;
 	size_t space;
 
 	pthread_mutex_lock(&s->lock);
-	space = FIFO_SIZE - s->rx_len;
+	space = (s->mcr & (UART_MCR_RTS | UART_MCR_LOOP)) == UART_MCR_RTS ? FIFO_SIZE - s->rx_len
+									  : 0;
 	pthread_mutex_unlock(&s->lock);
 	return space;
 }

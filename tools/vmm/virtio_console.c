@@ -20,6 +20,7 @@ enum { RECEIVE, TRANSMIT, QUEUES };
 static struct console {
 	struct virtio_dev dev; /* first; its lock covers the rest */
 	struct virtio_console_config config;
+	bool spoken; /* the guest has written something */
 	uint8_t input[INPUT_SIZE];
 	size_t input_len;
 } console;
@@ -33,6 +34,9 @@ static void transmit_locked(struct virtio_dev *dev)
 		for (unsigned int i = 0; i < chain.n_out; i++)
 			console_write(chain.out[i].iov_base, chain.out[i].iov_len);
 		virtq_push_locked(dev, q, chain.head, 0);
+		if (!console.spoken)
+			console_wake();
+		console.spoken = true;
 	}
 }
 
@@ -69,13 +73,17 @@ static void serve_locked(struct virtio_dev *dev, unsigned int queue)
 		receive_locked((struct console *)dev);
 }
 
+/*
+ * A driver throws away what comes before its port is open, and has no means to say when that is.
+ * Input waits until the guest has written something: whoever reads a console writes first.
+ */
 static size_t input_space(void *dev)
 {
 	struct console *c = dev;
 	size_t space;
 
 	pthread_mutex_lock(&c->dev.lock);
-	space = INPUT_SIZE - c->input_len;
+	space = c->spoken ? INPUT_SIZE - c->input_len : 0;
 	pthread_mutex_unlock(&c->dev.lock);
 	return space;
 }

@@ -11,6 +11,7 @@
 
 #define COM1        0x3f8
 #define COM1_FCR    (COM1 + 2)
+#define COM1_MCR    (COM1 + 4)
 #define COM1_LSR    (COM1 + 5)
 #define PM1_CONTROL 0x604
 #define POWER_OFF   (5 << 10 | 1 << 13)
@@ -80,6 +81,7 @@ static void echo(void)
 {
 	uint8_t c;
 
+	outb(COM1_MCR, 2); /* RTS: ready for input */
 	do {
 		while (!(inb(COM1_LSR) & 1))
 			;
@@ -91,6 +93,7 @@ static void echo(void)
 /* Throws away what has come so far, all of it: the rest must still come. */
 static void flush_and_echo(void)
 {
+	outb(COM1_MCR, 2);
 	while (!(inb(COM1_LSR) & 1))
 		;
 	outb(COM1_FCR, 1 | 2); /* FIFO on, receiver cleared */
