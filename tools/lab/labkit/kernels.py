@@ -6,6 +6,7 @@ lab is set up; it then stays until `lab setup --update`.
 """
 
 import json
+import re
 import shutil
 
 from labkit import apt, paths
@@ -97,7 +98,8 @@ class Kernel:
     def _headers(self, release, scratch, final):
         """Unpack the headers so that they work from `final` instead of from the root.
 
-        They name each other by absolute path, in Makefiles and in symbolic links.
+        They name each other by absolute path, in Makefiles and in symbolic links, and the compiler
+        that the kernel was built with: the system's own has to do where there is no such version.
         """
         family = ("linux-headers-", "linux-kbuild-")
         packages, todo = [], [f"linux-headers-{release}"]
@@ -114,7 +116,10 @@ class Kernel:
             makefile.write_text(text.replace("/usr/src/", f"{final}/usr/src/"))
         for variables in source.glob("linux-headers-*/.kernelvariables"):
             text = variables.read_text()
-            variables.write_text(text.replace("/usr/", f"{final}/usr/"))
+            compiler = re.search(r"gcc-\d+", text)
+            if compiler and not shutil.which(compiler.group()):
+                text = text.replace(compiler.group(), "gcc")
+            variables.write_text(text)
         for link in source.glob("linux-headers-*/*"):
             if link.is_symlink() and str(link.readlink()).startswith("/usr/"):
                 target = f"{final}{link.readlink()}"
