@@ -27,11 +27,6 @@
 #define LEVEL_SMT              1
 #define LEVEL_CORE             2
 
-struct cpuid {
-	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entry[MAX_LEAVES];
-};
-
 /* Width of the part of an APIC ID that tells the cores of the package apart. */
 static unsigned int core_bits(unsigned int ncpus)
 {
@@ -133,34 +128,35 @@ static void patch_leaf(struct vm *vm, struct kvm_cpuid_entry2 *e, unsigned int i
 }
 
 /* Adds a leaf that the list lacks and patch_leaf() fills in. */
-static void add_leaf(struct cpuid *cpuid, uint32_t function, uint32_t index, uint32_t flags)
+static void add_leaf(struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index, uint32_t flags)
 {
-	for (uint32_t i = 0; i < cpuid->head.nent; i++) {
-		if (cpuid->entry[i].function == function && cpuid->entry[i].index == index)
+	for (uint32_t i = 0; i < cpuid->nent; i++) {
+		if (cpuid->entries[i].function == function && cpuid->entries[i].index == index)
 			return;
 	}
-	if (cpuid->head.nent < MAX_LEAVES)
-		cpuid->entry[cpuid->head.nent++] = (struct kvm_cpuid_entry2){ .function = function,
-									      .index = index,
-									      .flags = flags };
+	if (cpuid->nent < MAX_LEAVES)
+		cpuid->entries[cpuid->nent++] = (struct kvm_cpuid_entry2){ .function = function,
+									   .index = index,
+									   .flags = flags };
 }
 
 void cpuid_set(struct vcpu *vcpu)
 {
-	struct cpuid *cpuid = xcalloc(1, sizeof(*cpuid));
+	struct kvm_cpuid2 *cpuid =
+		xcalloc(1, sizeof(*cpuid) + MAX_LEAVES * sizeof(cpuid->entries[0]));
 	struct vm *vm = vcpu->vm;
 	int tsc_khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0); /* where it can't tell, neither do we */
 
 	if (vm->opt->verbose && vcpu->id == 0)
 		msg("TSC: %d kHz", tsc_khz);
-	cpuid->head.nent = MAX_LEAVES;
+	cpuid->nent = MAX_LEAVES;
 	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
 		die("KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
 	/* Without subleaf 1 of leaf 0xb the cores would be one. */
 	add_leaf(cpuid, 0xb, 1, KVM_CPUID_FLAG_SIGNIFCANT_INDEX);
 	add_leaf(cpuid, 0x15, 0, 0);
-	for (uint32_t i = 0; i < cpuid->head.nent; i++)
-		patch_leaf(vm, &cpuid->entry[i], vcpu->id, tsc_khz < 0 ? 0 : tsc_khz);
+	for (uint32_t i = 0; i < cpuid->nent; i++)
+		patch_leaf(vm, &cpuid->entries[i], vcpu->id, tsc_khz < 0 ? 0 : tsc_khz);
 	if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
 		die("vCPU %u: KVM_SET_CPUID2: %s", vcpu->id, strerror(errno));
 	free(cpuid);

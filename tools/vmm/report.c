@@ -154,7 +154,12 @@ void report_exit(struct vcpu *vcpu, const char *why)
 
 static void report_bus(const char *title, const struct bus *bus)
 {
-	fprintf(stderr, "%s accesses served in userspace\n", title);
+	bool any = bus->unclaimed;
+
+	for (unsigned int i = 0; i < bus->n; i++)
+		any |= bus->range[i].accesses;
+	if (any)
+		fprintf(stderr, "%s accesses served in userspace\n", title);
 	for (unsigned int i = 0; i < bus->n; i++)
 		if (bus->range[i].accesses)
 			fprintf(stderr, "  %-20s %10lu\n", bus->range[i].name,

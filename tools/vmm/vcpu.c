@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -51,23 +52,20 @@ static void vcpu_ioctl(struct vcpu *vcpu, unsigned long cmd, const char *name, v
 
 #define VCPU_IOCTL(vcpu, cmd, arg) vcpu_ioctl(vcpu, cmd, #cmd, arg)
 
-static void set_msrs(struct vcpu *vcpu)
+static void set_msr(struct vcpu *vcpu, uint32_t index, uint64_t val)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry[2];
-	} msrs = {
-		.head.nmsrs = 2,
-		.entry = {
-			{ .index = MSR_MISC_ENABLE, .data = MISC_FAST_STRING },
-			{ .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLE_WB },
-		},
-	};
-	int n = ioctl(vcpu->fd, KVM_SET_MSRS, &msrs);
+	struct kvm_msrs *msrs = xcalloc(1, sizeof(*msrs) + sizeof(msrs->entries[0]));
+	int n;
 
-	/* The result is the number of MSRs set: it stops at the first one it doesn't know. */
-	if (n != 2)
-		die("vCPU %u: KVM_SET_MSRS set %d of 2", vcpu->id, n);
+	msrs->nmsrs = 1;
+	msrs->entries[0].index = index;
+	msrs->entries[0].data = val;
+	n = ioctl(vcpu->fd, KVM_SET_MSRS, msrs);
+	/* The result is the number of MSRs set: 0, not an error, for one that isn't there. */
+	if (n != 1)
+		die("vCPU %u: MSR %#x can't be set: %s", vcpu->id, index,
+		    n < 0 ? strerror(errno) : "there is none");
+	free(msrs);
 }
 
 static void lapic_write(struct kvm_lapic_state *lapic, unsigned int reg, uint32_t val)
@@ -103,7 +101,8 @@ static void vcpu_create(struct vm *vm, unsigned int id)
 	if (vcpu->run == MAP_FAILED)
 		die("mapping vCPU %u: %s", id, strerror(errno));
 	cpuid_set(vcpu);
-	set_msrs(vcpu);
+	set_msr(vcpu, MSR_MISC_ENABLE, MISC_FAST_STRING);
+	set_msr(vcpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE_WB);
 	set_lapic(vcpu);
 }
 
