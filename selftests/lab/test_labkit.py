@@ -85,6 +85,19 @@ def test_verdict_names_each_kernel_failure():
         "[    1.2] WARNING: possible circular locking dependency detected": "kernel warning",
         "[    1.2] Kernel panic - not syncing: Fatal exception": "kernel panic",
         "<4>[    1.2][  T96] BUG: Bad page state in process sh": "kernel BUG",
+        # the checkers of the debug kernel
+        "[    1.2] WARNING: inconsistent lock state": "lock fault",
+        "[    1.2] WARNING: suspicious RCU usage": "lock fault",
+        "[    1.2] WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected": "lock fault",
+        "[    1.2] WARNING: lock held when returning to user space!": "lock fault",
+        "[    1.2] INFO: trying to register non-static key.": "lock fault",
+        "[    1.2] turning off the locking correctness validator.": "lock fault",
+        "[    1.2] BUG: sleeping function called from invalid context at x.c:1": "kernel BUG",
+        "[    1.2] [ BUG: Invalid wait context ]": "kernel BUG",
+        "[    1.2] BUG: KASAN: use-after-free in f+0x1/0x2 [apicvisor]": "kernel BUG",
+        "[    1.2] BUG kmalloc-64 (Not tainted): Poison overwritten": "memory fault",
+        "[    1.2] kmemleak: 3 new suspected memory leaks (see /sys/kernel/x)": "memory leak",
+        "[    1.2] kmemleak: Kernel memory leak detector disabled": "memory leak",
     }
     for line, kind in cases.items():
         same([k for k, _ in kernel_failures(line)], [kind])
@@ -95,6 +108,8 @@ def test_verdict_lets_harmless_lines_pass():
         "[    1.2] traps: sh[96] general protection fault ip:1 sp:2 error:0 in sh[1+2]",
         "[    1.2] sh[96]: segfault at 0 ip 1 sp 2 error 4",
         "[    1.2] ima: No TPM chip found, activating TPM-bypass!",
+        "[    1.2] kmemleak: Kernel memory leak detector initialized (mem pool available: 15700)",
+        "[    1.2] WARNING: can't access registers at entry_SYSCALL_64+0x1/0x2",
         "[    1.2] random: 7 urandom warning(s) missed due to ratelimiting"), [])
 
 

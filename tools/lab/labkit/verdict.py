@@ -20,6 +20,14 @@ KERNEL_FAILURES = (
     ("kernel BUG", re.compile(r"(BUG: .*)")),
     ("kernel warning", re.compile(r"(WARNING: (?:CPU: |possible ).*|UBSAN: .*|KCSAN: .*)")),
     ("kernel warning", re.compile(r"(INFO: possible .*|unchecked MSR access error: .*)")),
+    # the checkers of the debug kernel, beyond what is a BUG or a warning above
+    ("lock fault", re.compile(
+        r"WARNING: ((?:inconsistent lock|suspicious RCU|bad unlock|held lock freed|lock held|"
+        r"Nested lock|\S+-safe -> ).*)|(INFO: trying to register non-static key.*|"
+        r"turning off the locking correctness validator.*)")),
+    ("memory fault", re.compile(r"(BUG \S+ \(.*\): .*|FIX \S+: .*)")),
+    ("memory leak", re.compile(r"kmemleak: (\d+ new suspected memory leaks.*|"
+                               r"unreferenced object .*|.* disabled.*)")),
 )
 # A user program's fault ("traps: sh[5] general protection fault ip:...") is no kernel's.
 USER_FAULT = re.compile(r"traps: \S+\[\d+\]|\S+\[\d+\]: segfault")
@@ -73,7 +81,7 @@ class KernelLog:
         for kind, pattern in KERNEL_FAILURES:
             found = pattern.search(text)
             if found:
-                self.failures.append((kind, found.group(1)))
+                self.failures.append((kind, next(filter(None, found.groups()))))
                 return
 
 
