@@ -4,9 +4,11 @@
 LAB	:= tools/lab/lab
 KERNELS	:= 6.1 6.12
 
-# A kernel to build for: KDIR=/path/to/headers, or KERNEL=6.1|6.12 for one of the lab's; else the
+# A kernel to build for: KDIR=/path/to/headers, or KERNEL=6.1|6.12|debug for one of the lab's; else the
 # running kernel's.
 KDIR	?= $(if $(KERNEL),$(shell $(LAB) kdir --kernel $(KERNEL)),/lib/modules/$(shell uname -r)/build)
+# The lab's debug kernel checks the module's arithmetic and array indices, too.
+SANITIZE = $(if $(filter debug,$(KERNEL)),UBSAN_SANITIZE=y)
 RELEASE	= $(shell sed -n "s/.*UTS_RELEASE \"\(.*\)\"/\1/p" $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
 MODDIR	= $(CURDIR)/build/$(RELEASE)
 HAVE_HEADERS := $(wildcard /lib/modules/$(shell uname -r)/build/Makefile)$(filter-out file,$(origin KDIR))
@@ -26,7 +28,7 @@ module:
 	@mkdir -p $(MODDIR)/tools
 	@cp -asf $(CURDIR)/Kbuild $(CURDIR)/include $(CURDIR)/arch $(CURDIR)/virt $(MODDIR)/
 	@cp -asf $(CURDIR)/tools/kbuild $(MODDIR)/tools/
-	$(MAKE) -C $(KDIR) M=$(MODDIR) $(if $(W),W=$(W)) $(if $(C),C=$(C)) modules
+	$(MAKE) -C $(KDIR) M=$(MODDIR) $(if $(W),W=$(W)) $(if $(C),C=$(C)) $(SANITIZE) modules
 
 ## make tools          the reference VMM and the demo's initrd (build/bin, build/demo)
 tools:
@@ -51,6 +53,11 @@ demo:
 check:
 	@tools/check/check $(TEST)
 
+## make check-debug    the in-lab tests and a guest on a kernel with lockdep, KASAN and kmemleak; it
+##                     is built first: 5 minutes; TEST=SUITE[:NAME] as above
+check-debug:
+	@tools/check/debug $(TEST)
+
 ## make lint           clang-format, W=1, sparse, clang build and analyzer, shellcheck, Python
 lint:
 	@tools/check/lint
@@ -72,4 +79,4 @@ install: module
 clean:
 	rm -rf build
 
-.PHONY: help all module tools selftests setup demo check lint fuzz lab-shell install clean
+.PHONY: help all module tools selftests setup demo check check-debug lint fuzz lab-shell install clean
