@@ -11,7 +11,8 @@
 #include <linux/kvm.h>
 #include <vcpu.h>
 
-/* --- life ------------------------------------------------------------------------------------------- */
+/* --- life
+ * ------------------------------------------------------------------------------------------- */
 
 /*
  * Check the processor, turn VMX on everywhere and follow CPU hotplug, suspend and reboot.
@@ -34,13 +35,15 @@ void backend_cpuid_limits(struct cpuid_limits *limits);
 /* CPUID was set: allow or trap RDTSCP, INVPCID, ... accordingly. */
 void backend_cpuid_changed(struct vcpu *vcpu);
 
-/* --- running: preemption off ------------------------------------------------------------------------ */
+/* --- running: preemption off
+ * ------------------------------------------------------------------------ */
 
 void backend_load(struct vcpu *vcpu, int cpu);
 void backend_put(struct vcpu *vcpu);
 /* Interrupts off. Returns with the exit's reason noted, and host NMIs handled. */
 void backend_enter(struct vcpu *vcpu);
-/* Interrupts off, after backend_enter() and out of guest context: run the host's interrupt handler. */
+/* Interrupts off, after backend_enter() and out of guest context: run the host's interrupt handler.
+ */
 void backend_host_interrupt(struct vcpu *vcpu);
 /* Interrupts on. 1 = enter again, 0 = to userspace (run->exit_reason set), < 0 errno. */
 int backend_handle_exit(struct vcpu *vcpu);
@@ -48,7 +51,8 @@ int backend_handle_exit(struct vcpu *vcpu);
 void backend_flush_ept(struct vcpu *vcpu);
 void backend_flush_guest(struct vcpu *vcpu);
 
-/* --- state ---------------------------------------------------------------------------------------------- */
+/* --- state
+ * ---------------------------------------------------------------------------------------------- */
 
 /* backend_cache_reg(): see x86.h */
 void backend_set_cr0(struct vcpu *vcpu, u64 value);
@@ -74,7 +78,9 @@ int backend_get_msr(struct vcpu *vcpu, u32 msr, u64 *value);
 int backend_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 void backend_set_tsc_offset(struct vcpu *vcpu, s64 offset);
 
-/* --- events ------------------------------------------------------------------------------------------------- */
+/* --- events
+ * -------------------------------------------------------------------------------------------------
+ */
 
 #define BLOCK_STI   BIT(0)
 #define BLOCK_MOVSS BIT(1)

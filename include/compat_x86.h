@@ -21,15 +21,15 @@
 
 /* System-core callbacks: formerly without an argument, and without an object of their own. */
 #ifdef HAVE_SYSCORE_OBJECT
-#define COMPAT_SYSCORE_DATA	   void *data
-#define COMPAT_SYSCORE_CONST	   const
-#define COMPAT_SYSCORE(name, o)	   static struct syscore name = { .ops = &(o) }
+#define COMPAT_SYSCORE_DATA          void *data
+#define COMPAT_SYSCORE_CONST         const
+#define COMPAT_SYSCORE(name, o)      static struct syscore name = { .ops = &(o) }
 #define compat_register_syscore(s)   register_syscore(s)
 #define compat_unregister_syscore(s) unregister_syscore(s)
 #else
-#define COMPAT_SYSCORE_DATA	   void
+#define COMPAT_SYSCORE_DATA void
 #define COMPAT_SYSCORE_CONST
-#define COMPAT_SYSCORE(name, o)	   static struct syscore_ops *const name = &(o)
+#define COMPAT_SYSCORE(name, o)      static struct syscore_ops *const name = &(o)
 #define compat_register_syscore(s)   register_syscore_ops(*(s))
 #define compat_unregister_syscore(s) unregister_syscore_ops(*(s))
 #endif

@@ -22,28 +22,28 @@
 #include <vm.h>
 
 enum vcpu_mode {
-	VCPU_OUTSIDE, /* not between entry and exit */
+	VCPU_OUTSIDE,  /* not between entry and exit */
 	VCPU_IN_GUEST, /* an IPI makes it exit */
-	VCPU_EXITING, /* an IPI is already on its way */
+	VCPU_EXITING,  /* an IPI is already on its way */
 };
 
 enum vcpu_request {
-	REQ_EVENT,	  /* look at interrupts, NMIs, INIT/SIPI again before entry */
-	REQ_TLB_FLUSH,	  /* second-level tables changed: INVEPT before entry */
-	REQ_GUEST_TLB,	  /* the guest's own translations: INVVPID before entry */
+	REQ_EVENT,        /* look at interrupts, NMIs, INIT/SIPI again before entry */
+	REQ_TLB_FLUSH,    /* second-level tables changed: INVEPT before entry */
+	REQ_GUEST_TLB,    /* the guest's own translations: INVVPID before entry */
 	REQ_TRIPLE_FAULT, /* end with KVM_EXIT_SHUTDOWN */
-	REQ_VM_DEAD,	  /* end with -EIO */
-	REQ_KICK,	  /* no work: only leave guest mode (signals, immediate_exit) */
-	REQ_UNBLOCK,	  /* wake from HLT without an event */
+	REQ_VM_DEAD,      /* end with -EIO */
+	REQ_KICK,         /* no work: only leave guest mode (signals, immediate_exit) */
+	REQ_UNBLOCK,      /* wake from HLT without an event */
 };
 
 struct vcpu_stats {
 	u64 entries;
 	u64 exits;
-	u64 io_exits, mmio_exits;	 /* to userspace */
-	u64 signal_exits;		 /* -EINTR */
+	u64 io_exits, mmio_exits; /* to userspace */
+	u64 signal_exits;         /* -EINTR */
 	u64 halts, wakeups;
-	u64 injected[IRQ_PATH_NR];	 /* not used for LAPIC paths: see vlapic->delivered */
+	u64 injected[IRQ_PATH_NR]; /* not used for LAPIC paths: see vlapic->delivered */
 	u64 irq_injected, nmi_injected, exceptions_injected, irq_windows;
 	u64 ept_faults, tlb_flushes;
 	u64 by_reason[ARCH_EXIT_REASONS]; /* by basic exit reason */
@@ -52,21 +52,21 @@ struct vcpu_stats {
 struct vcpu {
 	struct vm *vm;
 	u32 index; /* in vm->vcpu[] */
-	u32 id;	   /* the caller's number = x2APIC ID */
+	u32 id;    /* the caller's number = x2APIC ID */
 
-	struct mutex lock; /* one ioctl at a time; KVM_RUN holds it throughout */
-	struct kvm_run *run;	   /* page 0 of the mapping */
-	void *pio_data;		   /* page 1 (KVM_PIO_PAGE_OFFSET) */
+	struct mutex lock;   /* one ioctl at a time; KVM_RUN holds it throughout */
+	struct kvm_run *run; /* page 0 of the mapping */
+	void *pio_data;      /* page 1 (KVM_PIO_PAGE_OFFSET) */
 	bool run_completed;
 
 	unsigned long requests; /* BIT(enum vcpu_request): atomic bit operations */
-	int mode;		/* enum vcpu_mode: cmpxchg */
-	int cpu;		/* physical CPU we were last loaded on, -1: never; see vcpu_load() */
-	bool loaded;		/* between vcpu_load() and vcpu_put() */
-	bool preempted;		/* scheduled out while runnable */
+	int mode;               /* enum vcpu_mode: cmpxchg */
+	int cpu;        /* physical CPU we were last loaded on, -1: never; see vcpu_load() */
+	bool loaded;    /* between vcpu_load() and vcpu_put() */
+	bool preempted; /* scheduled out while runnable */
 	struct preempt_notifier preempt_notifier;
-	struct rcuwait wait;	/* sleeps here in HLT and while UNINITIALIZED */
-	int srcu_idx;		/* of vm->srcu, while in KVM_RUN */
+	struct rcuwait wait; /* sleeps here in HLT and while UNINITIALIZED */
+	int srcu_idx;        /* of vm->srcu, while in KVM_RUN */
 
 	sigset_t sigmask; /* KVM_SET_SIGNAL_MASK */
 	bool sigmask_active;
@@ -76,11 +76,13 @@ struct vcpu {
 	struct vcpu_arch arch;
 };
 
-/* --- run loop: the vCPU's thread -------------------------------------------------------------------- */
+/* --- run loop: the vCPU's thread
+ * -------------------------------------------------------------------- */
 
 /*
  * vm->srcu is held by arch_vcpu_run_begin(), _run_end(), _enter(), _wakeup() and _ioctl(). Whoever
- * writes slots or buses waits for its readers, so arch_vcpu_enter() lets go of it while the guest runs.
+ * writes slots or buses waits for its readers, so arch_vcpu_enter() lets go of it while the guest
+ * runs.
  */
 static inline void vcpu_srcu_lock(struct vcpu *vcpu)
 {
@@ -93,12 +95,13 @@ static inline void vcpu_srcu_unlock(struct vcpu *vcpu)
 }
 
 /*
- * Must the vCPU's thread leave the run loop or yield (signal, immediate_exit, task work, scheduler)?
- * Part of the last check before entry, with interrupts off.
+ * Must the vCPU's thread leave the run loop or yield (signal, immediate_exit, task work,
+ * scheduler)? Part of the last check before entry, with interrupts off.
  */
 bool vcpu_work_pending(struct vcpu *vcpu);
 
-/* --- virt/vcpu.c --------------------------------------------------------------------------------- */
+/* --- virt/vcpu.c ---------------------------------------------------------------------------------
+ */
 
 int vcpu_module_init(void);
 void vcpu_module_exit(void);
@@ -149,7 +152,8 @@ static inline void vm_flush_tlb(struct vm *vm)
 	vm_request_all_and_wait(vm, REQ_TLB_FLUSH);
 }
 
-/* --- virt/stats.c ---------------------------------------------------------------------------------- */
+/* --- virt/stats.c
+ * ---------------------------------------------------------------------------------- */
 
 int stats_module_init(void);
 void stats_module_exit(void);

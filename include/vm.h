@@ -23,11 +23,11 @@
 #include <irqchip/irqchip.h>
 #include <x86.h>
 
-#define VM_MAX_VCPUS	 IRQCHIP_MAX_VCPUS
-#define VM_MAX_VCPU_ID	 4096 /* vCPU IDs 0 .. 4095 */
-#define VM_MAX_MEMSLOTS	 4096 /* slot numbers 0 .. 4095 */
+#define VM_MAX_VCPUS      IRQCHIP_MAX_VCPUS
+#define VM_MAX_VCPU_ID    4096 /* vCPU IDs 0 .. 4095 */
+#define VM_MAX_MEMSLOTS   4096 /* slot numbers 0 .. 4095 */
 #define VM_MAX_SLOT_PAGES ((1UL << 31) - 1)
-#define VM_GPA_BITS	 46   /* guest-physical addresses the second level maps at most */
+#define VM_GPA_BITS       46 /* guest-physical addresses the second level maps at most */
 
 typedef u64 gpa_t;
 typedef u64 gfn_t;
@@ -41,9 +41,9 @@ struct coalesced;
 struct memslot {
 	gfn_t base_gfn;
 	unsigned long npages;
-	hva_t userspace_addr;	     /* of base_gfn */
-	u32 flags;		     /* KVM_MEM_* */
-	u32 id;			     /* the caller's slot number */
+	hva_t userspace_addr;        /* of base_gfn */
+	u32 flags;                   /* KVM_MEM_* */
+	u32 id;                      /* the caller's slot number */
 	unsigned long *dirty_bitmap; /* KVM_MEM_LOG_DIRTY_PAGES; shared by successive tables */
 };
 
@@ -55,15 +55,15 @@ struct memslots {
 };
 
 enum irqchip_mode {
-	IRQCHIP_NONE,	/* no in-kernel APIC: userspace has it all */
+	IRQCHIP_NONE,   /* no in-kernel APIC: userspace has it all */
 	IRQCHIP_KERNEL, /* KVM_CREATE_IRQCHIP */
-	IRQCHIP_SPLIT,	/* LAPIC here, IOAPIC and PIC in userspace */
+	IRQCHIP_SPLIT,  /* LAPIC here, IOAPIC and PIC in userspace */
 };
 
 struct vm {
 	refcount_t users;     /* the VM fd and each vCPU fd hold one */
 	struct mm_struct *mm; /* the creator's (mmgrab); ioctls from another mm get -EIO */
-	bool dead;	      /* set once on an unrecoverable error: ioctls get -EIO */
+	bool dead;            /* set once on an unrecoverable error: ioctls get -EIO */
 
 	struct mutex lock; /* vCPU creation, irqchip and PIT creation, capabilities, clock */
 
@@ -73,8 +73,8 @@ struct vm {
 	struct memslots __rcu *slots;
 	spinlock_t mmu_lock; /* second-level tables and the four fields below */
 	struct mmu_notifier notifier;
-	unsigned long invalidate_seq;	/* completed invalidations and changes of ->slots */
-	long invalidate_count;		/* invalidations in progress */
+	unsigned long invalidate_seq;           /* completed invalidations and changes of ->slots */
+	long invalidate_count;                  /* invalidations in progress */
 	hva_t invalidate_start, invalidate_end; /* their hull */
 
 	/* devices on the PIO and MMIO buses: virt/iobus.c */
@@ -89,17 +89,17 @@ struct vm {
 	struct mutex irq_lock; /* routing updates */
 	struct irqchip chip;
 	enum irqchip_mode irqchip_mode; /* written once, under ->lock, before the first vCPU */
-	spinlock_t irqfd_lock;		/* ->irqfds, ->resamplers; taken with interrupts off */
+	spinlock_t irqfd_lock;          /* ->irqfds, ->resamplers; taken with interrupts off */
 	struct list_head irqfds;
 	struct list_head resamplers;
 	struct list_head ioeventfds; /* under slots_lock */
 
-	struct list_head node;	   /* in the list of all VMs: virt/stats.c */
+	struct list_head node; /* in the list of all VMs: virt/stats.c */
 	struct dentry *debugfs;
 	struct vm_arch arch;
 };
 
-#define vm_for_each_vcpu(vm, i, v)                                                                 \
+#define vm_for_each_vcpu(vm, i, v) \
 	for ((i) = 0; (i) < smp_load_acquire(&(vm)->nr_vcpus) && ((v) = (vm)->vcpu[i], 1); (i)++)
 
 /* --- virt/vm.c ------------------------------------------------------------------------------- */
@@ -175,7 +175,8 @@ static inline unsigned long notifier_seq(struct vm *vm)
  */
 bool notifier_retry_locked(struct vm *vm, unsigned long seq, hva_t hva);
 
-/* --- virt/dirty.c -------------------------------------------------------------------------------- */
+/* --- virt/dirty.c --------------------------------------------------------------------------------
+ */
 
 /* Set the bit of @gfn if the slot logs. Any context that may write guest memory; atomic. */
 void dirty_mark(const struct memslot *slot, gfn_t gfn);
@@ -184,7 +185,8 @@ void dirty_bitmap_free(struct memslot *slot);
 /* KVM_GET_DIRTY_LOG: copy out and clear, re-protecting the pages. -ENOENT without a bitmap. */
 int dirty_get_log(struct vm *vm, struct kvm_dirty_log *log);
 
-/* --- virt/iobus.c -------------------------------------------------------------------------------- */
+/* --- virt/iobus.c --------------------------------------------------------------------------------
+ */
 
 enum iobus_id { IOBUS_PIO = 0, IOBUS_MMIO = 1 };
 
@@ -216,7 +218,8 @@ struct page *coalesced_ring_page(struct vm *vm);
 int coalesced_register(struct vm *vm, const struct kvm_coalesced_mmio_zone *zone);
 int coalesced_unregister(struct vm *vm, const struct kvm_coalesced_mmio_zone *zone);
 
-/* --- virt/irqfd.c, virt/ioeventfd.c -------------------------------------------------------------- */
+/* --- virt/irqfd.c, virt/ioeventfd.c --------------------------------------------------------------
+ */
 
 int irqfd_module_init(void);
 void irqfd_module_exit(void);

@@ -20,16 +20,34 @@ struct vm;
 struct vmx_vcpu;
 struct ept;
 
-#define ARCH_EXIT_REASONS 80	 /* SDM appendix "Basic Exit Reasons" ends below */
-#define X86_MAX_CPUID	  256	 /* entries KVM_SET_CPUID2 accepts */
-#define X86_MTRR_VAR	  8	 /* variable-range pairs */
-#define X86_MCE_BANKS	  32	 /* KVM_CAP_MCE */
+#define ARCH_EXIT_REASONS 80  /* SDM appendix "Basic Exit Reasons" ends below */
+#define X86_MAX_CPUID     256 /* entries KVM_SET_CPUID2 accepts */
+#define X86_MTRR_VAR      8   /* variable-range pairs */
+#define X86_MCE_BANKS     32  /* KVM_CAP_MCE */
 
 /* General-purpose registers in instruction-encoding order, then what the VMCS holds. */
 enum vcpu_reg {
-	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-	REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
-	REG_RIP, REG_RFLAGS, REG_CR0, REG_CR3, REG_CR4,
+	REG_RAX,
+	REG_RCX,
+	REG_RDX,
+	REG_RBX,
+	REG_RSP,
+	REG_RBP,
+	REG_RSI,
+	REG_RDI,
+	REG_R8,
+	REG_R9,
+	REG_R10,
+	REG_R11,
+	REG_R12,
+	REG_R13,
+	REG_R14,
+	REG_R15,
+	REG_RIP,
+	REG_RFLAGS,
+	REG_CR0,
+	REG_CR3,
+	REG_CR4,
 	NR_VCPU_REGS,
 };
 
@@ -104,8 +122,8 @@ struct vcpu_arch {
 	u64 dr[4], dr6, dr7;
 
 	struct vlapic apic; /* in use when vm->irqchip_mode != IRQCHIP_NONE */
-	u32 *apic_page;	    /* its register page */
-	u64 apic_base;	    /* IA32_APIC_BASE without an in-kernel APIC */
+	u32 *apic_page;     /* its register page */
+	u64 apic_base;      /* IA32_APIC_BASE without an in-kernel APIC */
 	struct hrtimer apic_timer;
 
 	u32 mp_state; /* KVM_MP_STATE_*; the vCPU's thread, or others under vcpu->lock */
@@ -124,7 +142,7 @@ struct vcpu_arch {
 	bool fpu_loaded;
 
 	struct x86_pio pio;
-	struct x86_mmio *mmio; /* arch/x86/io.c */
+	struct x86_mmio *mmio;              /* arch/x86/io.c */
 	int (*complete)(struct vcpu *vcpu); /* finish the exit at the next KVM_RUN; 1, 0, errno */
 
 	struct vmx_vcpu *vmx;
@@ -142,31 +160,33 @@ struct vm_arch {
 	u32 boot_cpu_id;
 	u32 max_vcpu_ids; /* KVM_CAP_MAX_VCPU_ID as enabled, 0: not */
 	spinlock_t tsc_lock;
-	s64 tsc_offset; /* of vCPUs whose TSCs run together; under tsc_lock */
+	s64 tsc_offset;      /* of vCPUs whose TSCs run together; under tsc_lock */
 	s64 kvmclock_offset; /* ns: KVM_GET_CLOCK = now + offset */
 	u32 default_tsc_khz;
 	bool exception_payload;
 };
 
-/* --- registers: the vCPU's thread, loaded --------------------------------------------------------- */
+/* --- registers: the vCPU's thread, loaded
+ * --------------------------------------------------------- */
 
 void backend_cache_reg(struct vcpu *vcpu, enum vcpu_reg reg);
 
-#define vcpu_reg(vcpu, r)                                                                          \
-	({                                                                                         \
-		if (!((vcpu)->arch.regs_avail & BIT(r)))                                           \
-			backend_cache_reg(vcpu, r);                                                \
-		(vcpu)->arch.regs[r];                                                              \
+#define vcpu_reg(vcpu, r)                                \
+	({                                               \
+		if (!((vcpu)->arch.regs_avail & BIT(r))) \
+			backend_cache_reg(vcpu, r);      \
+		(vcpu)->arch.regs[r];                    \
 	})
 
-#define vcpu_set_reg(vcpu, r, value)                                                               \
-	do {                                                                                       \
-		(vcpu)->arch.regs[r] = (value);                                                    \
-		(vcpu)->arch.regs_avail |= BIT(r);                                                 \
-		(vcpu)->arch.regs_dirty |= BIT(r);                                                 \
+#define vcpu_set_reg(vcpu, r, value)               \
+	do {                                       \
+		(vcpu)->arch.regs[r] = (value);    \
+		(vcpu)->arch.regs_avail |= BIT(r); \
+		(vcpu)->arch.regs_dirty |= BIT(r); \
 	} while (0)
 
-/* --- arch/x86/events.c ------------------------------------------------------------------------------ */
+/* --- arch/x86/events.c
+ * ------------------------------------------------------------------------------ */
 
 /* Raise an exception in the guest (merging to #DF or triple fault as the SDM's table says). */
 void event_queue_exception(struct vcpu *vcpu, u8 vector);
@@ -187,7 +207,8 @@ void event_nmi(struct vcpu *vcpu);
 void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
 int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
 
-/* --- arch/x86/io.c ------------------------------------------------------------------------------------ */
+/* --- arch/x86/io.c
+ * ------------------------------------------------------------------------------------ */
 
 /* RIP is already behind the instruction. */
 int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in);
@@ -198,7 +219,8 @@ int io_mmio(struct vcpu *vcpu);
 int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len);
 void io_vcpu_destroy(struct vcpu *vcpu);
 
-/* --- arch/x86/regs.c, msr.c, mce.c, fpu.c ------------------------------------------------------------ */
+/* --- arch/x86/regs.c, msr.c, mce.c, fpu.c
+ * ------------------------------------------------------------ */
 
 /* What this host and backend allow any guest. Set at module load, read-only afterwards. */
 struct x86_host {
@@ -227,7 +249,8 @@ int regs_set_cr8(struct vcpu *vcpu, u64 value);
 /* Bits of a guest-physical address from MAXPHYADDR up. */
 u64 vcpu_reserved_gpa_bits(const struct vcpu *vcpu);
 bool vcpu_la_canonical(struct vcpu *vcpu, u64 la);
-/* Processor state after power-on (or INIT): SDM "IA-32 and Intel 64 Processor States Following ..." */
+/* Processor state after power-on (or INIT): SDM "IA-32 and Intel 64 Processor States Following ..."
+ */
 void regs_reset(struct vcpu *vcpu, bool init_event);
 
 /* RDMSR, WRMSR, KVM_GET/SET_MSRS. 0, or 1 for #GP (unknown MSR, reserved bits). */
@@ -267,11 +290,13 @@ int fpu_set(struct vcpu *vcpu, const struct kvm_fpu *f);
 int xsave_get(struct vcpu *vcpu, struct kvm_xsave *x);
 int xsave_set(struct vcpu *vcpu, const struct kvm_xsave *x);
 
-/* --- arch/x86/x86.c, enter.c ----------------------------------------------------------------------- */
+/* --- arch/x86/x86.c, enter.c
+ * ----------------------------------------------------------------------- */
 
 void vcpu_reset(struct vcpu *vcpu, bool init_event);
 
-/* --- arch/x86/cpuid_ioctl.c, clock.c --------------------------------------------------------------- */
+/* --- arch/x86/cpuid_ioctl.c, clock.c
+ * --------------------------------------------------------------- */
 
 /* At module load, after backend_setup(): what this host offers, from CPUID and the backend. */
 int cpuid_host_init(void);
@@ -297,7 +322,8 @@ void clock_vcpu_init(struct vcpu *vcpu);
 long clock_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg);
 long clock_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg);
 
-/* --- arch/x86/irqchip_ioctl.c, irqchip_host.c ------------------------------------------------------ */
+/* --- arch/x86/irqchip_ioctl.c, irqchip_host.c
+ * ------------------------------------------------------ */
 
 extern const struct irqchip_host irqchip_host_ops;
 /* Prepare the timers, and stop them for good: nothing else of the VM (vCPU) may be at work then. */

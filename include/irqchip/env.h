@@ -2,8 +2,8 @@
 /*
  * The environment of the portable code: the one place where kernel and userspace differ.
  *
- * arch/x86/irqchip/, insn.c, gwalk.c and cpuid.c see the world only through this header, so the same
- * files run in apicvisor.ko, in the unit tests (tools/shim/env_user.h) and in userspace VMMs.
+ * arch/x86/irqchip/, insn.c, gwalk.c and cpuid.c see the world only through this header, so the
+ * same files run in apicvisor.ko, in the unit tests (tools/shim/env_user.h) and in userspace VMMs.
  * <linux/kvm.h> is UAPI on both sides; it supplies the save/restore images of the KVM ABI.
  */
 #ifndef IRQCHIP_ENV_H
@@ -28,14 +28,14 @@
 /* A device lock of the core: taken from process, softirq and hardirq context alike. */
 typedef spinlock_t irq_lock_t;
 
-#define irq_lock_init(l)	  spin_lock_init(l)
-#define irq_lock(l, flags)	  spin_lock_irqsave(l, flags)
-#define irq_unlock(l, flags)	  spin_unlock_irqrestore(l, flags)
-#define irq_lock_assert_held(l)	  lockdep_assert_held(l)
+#define irq_lock_init(l)        spin_lock_init(l)
+#define irq_lock(l, flags)      spin_lock_irqsave(l, flags)
+#define irq_unlock(l, flags)    spin_unlock_irqrestore(l, flags)
+#define irq_lock_assert_held(l) lockdep_assert_held(l)
 
 /* The readers' side of tables that the host replaces as a whole (routing, APIC map). */
-#define env_read_lock()	  rcu_read_lock()
-#define env_read_unlock() rcu_read_unlock()
+#define env_read_lock()         rcu_read_lock()
+#define env_read_unlock()       rcu_read_unlock()
 
 /*
  * Atomic bit operations on one 32-bit word of a register page. Fully ordered, any context;
@@ -59,7 +59,7 @@ static inline u32 env_xchg_u32(u32 *word, u32 value)
 /* Statistics: never lost, never ordered. */
 typedef atomic64_t env_counter_t;
 
-#define env_count(c)	  atomic64_inc(c)
+#define env_count(c)       atomic64_inc(c)
 #define env_counter_get(c) ((u64)atomic64_read(c))
 
 #else /* userspace */

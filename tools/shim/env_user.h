@@ -25,41 +25,41 @@ typedef int16_t s16;
 typedef int32_t s32;
 typedef int64_t s64;
 
-#define BIT(n)	   (1UL << (n))
-#define BIT_ULL(n) (1ULL << (n))
-#define GENMASK(h, l)	  (((~0UL) << (l)) & (~0UL >> (63 - (h))))
-#define GENMASK_ULL(h, l) (((~0ULL) << (l)) & (~0ULL >> (63 - (h))))
+#define BIT(n)                          (1UL << (n))
+#define BIT_ULL(n)                      (1ULL << (n))
+#define GENMASK(h, l)                   (((~0UL) << (l)) & (~0UL >> (63 - (h))))
+#define GENMASK_ULL(h, l)               (((~0ULL) << (l)) & (~0ULL >> (63 - (h))))
 
-#define FIELD_SHIFT(mask)	 ((unsigned int)__builtin_ctzll(mask))
-#define FIELD_GET(mask, reg)	 ((__typeof__(mask))(((reg) & (mask)) >> FIELD_SHIFT(mask)))
-#define FIELD_PREP(mask, val)	 (((__typeof__(mask))(val) << FIELD_SHIFT(mask)) & (mask))
+#define FIELD_SHIFT(mask)               ((unsigned int)__builtin_ctzll(mask))
+#define FIELD_GET(mask, reg)            ((__typeof__(mask))(((reg) & (mask)) >> FIELD_SHIFT(mask)))
+#define FIELD_PREP(mask, val)           (((__typeof__(mask))(val) << FIELD_SHIFT(mask)) & (mask))
 
-#define ARRAY_SIZE(a)	      (sizeof(a) / sizeof((a)[0]))
-#define BUILD_BUG_ON(cond)    _Static_assert(!(cond), #cond)
-#define static_assert_size(t, n) _Static_assert(sizeof(t) == (n), #t)
+#define ARRAY_SIZE(a)                   (sizeof(a) / sizeof((a)[0]))
+#define BUILD_BUG_ON(cond)              _Static_assert(!(cond), #cond)
+#define static_assert_size(t, n)        _Static_assert(sizeof(t) == (n), #t)
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
-#define fallthrough	      __attribute__((__fallthrough__))
-#define __maybe_unused	      __attribute__((__unused__))
-#define __must_check	      __attribute__((__warn_unused_result__))
-#define likely(x)	      __builtin_expect(!!(x), 1)
-#define unlikely(x)	      __builtin_expect(!!(x), 0)
+#define fallthrough                     __attribute__((__fallthrough__))
+#define __maybe_unused                  __attribute__((__unused__))
+#define __must_check                    __attribute__((__warn_unused_result__))
+#define likely(x)                       __builtin_expect(!!(x), 1)
+#define unlikely(x)                     __builtin_expect(!!(x), 0)
 
-#define READ_ONCE(x)	 (*(const volatile __typeof__(x) *)&(x))
-#define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
-#define smp_mb()	 __atomic_thread_fence(__ATOMIC_SEQ_CST)
-#define smp_rmb()	 __atomic_thread_fence(__ATOMIC_ACQUIRE)
-#define smp_wmb()	 __atomic_thread_fence(__ATOMIC_RELEASE)
-#define smp_load_acquire(p)	 __atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define smp_store_release(p, v)	 __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define READ_ONCE(x)                    (*(const volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, v)                (*(volatile __typeof__(x) *)&(x) = (v))
+#define smp_mb()                        __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define smp_rmb()                       __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define smp_wmb()                       __atomic_thread_fence(__ATOMIC_RELEASE)
+#define smp_load_acquire(p)             __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define smp_store_release(p, v)         __atomic_store_n(p, v, __ATOMIC_RELEASE)
 
-#define min(a, b)		   \
-	({			   \
+#define min(a, b)                     \
+	({                            \
 		__auto_type _a = (a); \
 		__auto_type _b = (b); \
 		_a < _b ? _a : _b;    \
 	})
-#define max(a, b)		   \
-	({			   \
+#define max(a, b)                     \
+	({                            \
 		__auto_type _a = (a); \
 		__auto_type _b = (b); \
 		_a > _b ? _a : _b;    \
@@ -68,9 +68,9 @@ typedef int64_t s64;
 #define max_t(t, a, b) max((t)(a), (t)(b))
 
 /* Bit numbers count from 0; the value must not be zero. */
-#define __fls(x) (63UL - (unsigned long)__builtin_clzl(x))
-#define __ffs(x) ((unsigned long)__builtin_ctzl(x))
-#define hweight32(x) ((unsigned int)__builtin_popcount(x))
+#define __fls(x)       (63UL - (unsigned long)__builtin_clzl(x))
+#define __ffs(x)       ((unsigned long)__builtin_ctzl(x))
+#define hweight32(x)   ((unsigned int)__builtin_popcount(x))
 
 static inline u64 div64_u64(u64 a, u64 b)
 {
@@ -92,14 +92,14 @@ static inline u64 mul_u64_u64_div_u64(u64 a, u64 b, u64 c)
 typedef pthread_mutex_t irq_lock_t;
 
 #define irq_lock_init(l) pthread_mutex_init(l, NULL)
-#define irq_lock(l, flags)        \
-	do {                      \
-		(flags) = 0;      \
+#define irq_lock(l, flags)             \
+	do {                           \
+		(flags) = 0;           \
 		pthread_mutex_lock(l); \
 	} while (0)
-#define irq_unlock(l, flags)       \
-	do {                       \
-		(void)(flags);     \
+#define irq_unlock(l, flags)             \
+	do {                             \
+		(void)(flags);           \
 		pthread_mutex_unlock(l); \
 	} while (0)
 #define irq_lock_assert_held(l) assert(pthread_mutex_trylock(l) != 0)
@@ -129,7 +129,7 @@ static inline u32 env_xchg_u32(u32 *word, u32 value)
 
 typedef u64 env_counter_t;
 
-#define env_count(c)	   ((void)__atomic_fetch_add(c, 1, __ATOMIC_RELAXED))
+#define env_count(c)       ((void)__atomic_fetch_add(c, 1, __ATOMIC_RELAXED))
 #define env_counter_get(c) __atomic_load_n(c, __ATOMIC_RELAXED)
 
 #endif

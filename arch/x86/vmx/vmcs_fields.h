@@ -4,6 +4,7 @@
  * section "VM-Execution Control Fields" and its neighbours. Names are VMCS_<GROUP>_<FIELD>; a
  * field's bits stand beneath it. Constants only, so that entry.S can include it too.
  */
+/* clang-format off: a field's bits are indented */
 #ifndef VMX_VMCS_FIELDS_H
 #define VMX_VMCS_FIELDS_H
 
@@ -293,3 +294,4 @@
 #define QUAL_EPT_NMI_UNBLOCK	 (1ul << 12)
 
 #endif
+/* clang-format on */
