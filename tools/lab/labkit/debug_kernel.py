@@ -3,7 +3,7 @@
 
 Lockdep, RCU and sleep checks, KASAN, kmemleak, object and list debugging; debug.config is the whole
 of its configuration on top of "nothing".  It is built once, in the cache, and never by `lab setup`:
-it takes ten minutes and only `make check-debug` wants it.  A build is known by the hash of all that
+it takes five minutes and only `make check-debug` wants it.  A build is known by the hash of all that
 goes into it: source version, configuration and compiler.
 """
 
@@ -40,6 +40,7 @@ class DebugKernel:
     """Has the interface of kernels.Kernel."""
 
     name = NAME
+    flat = None             # it boots from the bzImage
 
     def __init__(self):
         self.suite = apt.Suite(SUITE)
@@ -104,7 +105,7 @@ class DebugKernel:
     def _build(self, version, scratch, log):
         _require()
         self.suite.extract([SOURCE], scratch)
-        progress(f"building the debug kernel from {SOURCE} {version}: about ten minutes on two "
+        progress(f"building the debug kernel from {SOURCE} {version}: about five minutes on two "
                  f"processors (log: {log})")
         log.unlink(missing_ok=True)
         tree = scratch / "linux"
