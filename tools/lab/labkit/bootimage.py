@@ -18,7 +18,7 @@ PARAMS = BOOT_INFO + 0x8000
 COMMAND_LINE = BOOT_INFO + 0x9000
 COMMAND_LINE_MAX = 2047         # of the kernel
 PROGRAM = 0x200000              # a bare program
-KERNEL = 0x1000000              # the address Debian's kernels prefer
+KERNEL = 0x1000000              # the address Debian's kernels prefer; packed ones go there
 INITRAMFS = 0x8000000
 FIRST_GIGABYTES = 4             # mapped one to one
 
@@ -67,31 +67,35 @@ def seal(path, data):
     return len(data) + pad
 
 
-def linux(run, bzimage, initramfs, command_line):
+def linux(run, kernel, initramfs, command_line):
     """Lay out a Linux kernel below the directory `run`; returns [(file, address)]."""
-    image = bzimage.read_bytes()
-    if image[ZP_MAGIC:ZP_MAGIC + 4] != b"HdrS":
-        raise LabError(f"{bzimage}: not a bzImage")
-    if not struct.unpack_from("<H", image, ZP_XLOADFLAGS)[0] & XLF_KERNEL_64:
-        raise LabError(f"{bzimage}: has no 64-bit entry point")
+    header = kernel.image.read_bytes()
+    if header[ZP_MAGIC:ZP_MAGIC + 4] != b"HdrS":
+        raise LabError(f"{kernel.image}: not a bzImage")
+    if not struct.unpack_from("<H", header, ZP_XLOADFLAGS)[0] & XLF_KERNEL_64:
+        raise LabError(f"{kernel.image}: has no 64-bit entry point")
     if len(command_line) > COMMAND_LINE_MAX:
         raise LabError("the kernel's command line is too long")
-    setup = (image[ZP_SETUP_SECTS] + 1) * 512
+    if kernel.flat:
+        image, address, entry = kernel.flat
+    else:
+        setup = (header[ZP_SETUP_SECTS] + 1) * 512
+        image, address, entry = header[setup:], KERNEL, ENTRY_64
 
     params = bytearray(4096)
-    header_end = ZP_MAGIC + image[ZP_HEADER_END]
-    params[ZP_SETUP_HEADER:header_end] = image[ZP_SETUP_HEADER:header_end]
+    header_end = ZP_MAGIC + header[ZP_HEADER_END]
+    params[ZP_SETUP_HEADER:header_end] = header[ZP_SETUP_HEADER:header_end]
     params[ZP_LOADER] = LOADER_UNDEFINED
     struct.pack_into("<II", params, ZP_RAMDISK, INITRAMFS, len(initramfs))
     struct.pack_into("<I", params, ZP_COMMAND_LINE, COMMAND_LINE)
 
-    seals = [KERNEL + seal(run / "kernel.img", image[setup:]),
+    seals = [address + seal(run / "kernel.img", image),
              INITRAMFS + seal(run / "initramfs.img", initramfs)]
-    info = _boot_info(KERNEL + ENTRY_64, PARAMS, seals)
+    info = _boot_info(address + entry, PARAMS, seals)
     _place(info, PARAMS, params)
     _place(info, COMMAND_LINE, command_line.encode() + b"\0")
     (run / "boot.img").write_bytes(info)
-    return [(run / "boot.img", BOOT_INFO), (run / "kernel.img", KERNEL),
+    return [(run / "boot.img", BOOT_INFO), (run / "kernel.img", address),
             (run / "initramfs.img", INITRAMFS)]
 
 

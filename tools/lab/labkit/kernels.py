@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 
-from labkit import apt, paths
+from labkit import apt, paths, vmlinux
 from labkit.say import LabError, progress
 
 # what --kernel takes -> the suite whose metapackages name it
@@ -46,6 +46,15 @@ class Kernel:
         return self._part("image") / "boot" / f"vmlinuz-{self.release}"
 
     @property
+    def flat(self):
+        """(unpacked image, its physical address, offset of its entry), or None: boot the bzImage."""
+        final = self._part("flat")
+        if not (final / "where").exists():
+            return None
+        where = json.loads((final / "where").read_text())
+        return (final / "image").read_bytes(), where["address"], where["entry"]
+
+    @property
     def config(self):
         """Its configuration, as text."""
         return (self._part("image") / "boot" / f"config-{self.release}").read_text()
@@ -62,7 +71,7 @@ class Kernel:
 
     def fetch(self):
         """Make everything of this kernel present."""
-        return self.image, self.kdir
+        return self.image, self.flat, self.kdir
 
     def update(self):
         """Take the newest release the suite has."""
@@ -85,15 +94,37 @@ class Kernel:
         final = paths.cache("kernels", pin["release"], part)
         if final.exists():
             return final
+        if part == "flat":
+            self._part("image")     # it is made from that one, under the same lock
         with paths.lock(f"kernel-{self.name}"):
             if not final.exists():
                 progress(f"unpacking the {part} of kernel {self.name} ({pin['release']})")
                 with paths.build_dir(final) as scratch:
                     if part == "image":
                         self.suite.extract([pin["image"]], scratch)
+                    elif part == "flat":
+                        self._flatten(pin["release"], scratch)
                     else:
                         self._headers(pin["release"], scratch, final)
         return final
+
+    def _flatten(self, release, scratch):
+        image = paths.cache("kernels", release, "image") / "boot" / f"vmlinuz-{release}"
+        unpacked = vmlinux.flatten(image, self._unpacker)
+        if unpacked:
+            image, address, entry = unpacked
+            (scratch / "image").write_bytes(image)
+            (scratch / "where").write_text(json.dumps({"address": address, "entry": entry}),
+                                           encoding="ascii")
+
+    @staticmethod
+    def _unpacker(name):
+        """The path of zstd or lz4 from the cache; their libraries are apt's own."""
+        final = paths.cache("unpackers", name)
+        if not final.exists():
+            with paths.build_dir(final) as scratch:
+                apt.Suite(KERNELS[DEFAULT]).extract([name], scratch)
+        return final / "usr/bin" / name
 
     def _headers(self, release, scratch, final):
         """Unpack the headers so that they work from `final` instead of from the root.

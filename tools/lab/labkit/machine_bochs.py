@@ -110,7 +110,7 @@ def start(run, spec, images, terminal=None, patched=True):
 
 def boot_linux(run, spec, kernel, initramfs, parameters, terminal=None):
     """Start the machine with a Linux kernel."""
-    images = bootimage.linux(run, kernel.image, initramfs, f"{parameters} {COMMAND_LINE}")
+    images = bootimage.linux(run, kernel, initramfs, f"{parameters} {COMMAND_LINE}")
     return start(run, spec, images, terminal)
 
 

@@ -22,7 +22,8 @@ STATUS_TIMEOUT, STATUS_MACHINE = 124, 125
 PARAMETERS = ("console=ttyS0 ignore_loglevel nokaslr oops=panic softlockup_panic=1 "
               "sysctl.kernel.panic_on_rcu_stall=1 sysctl.kernel.hung_task_panic=1 rdinit=/init "
               # self-tests of ciphers and the keys of module signatures: most of the boot time
-              "cryptomgr.notests initcall_blacklist=load_system_certificate_list")
+              "cryptomgr.notests "
+              "initcall_blacklist=load_system_certificate_list,jent_mod_init")
 BOOT_COMPLAINT = re.compile(rb"LAB-BOOT: (.*)\n")
 LOOK_EVERY = 0.25           # seconds between two looks at the logs
 GRACE = 10                  # seconds from the power-off to the emulator's end
