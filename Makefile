@@ -6,14 +6,16 @@ KERNELS	:= 6.1 6.12
 
 # A kernel to build for: KDIR=/path/to/headers, or KERNEL=6.1|6.12|debug for one of the lab's; else the
 # running kernel's.
-KDIR	?= $(if $(KERNEL),$(shell $(LAB) kdir --kernel $(KERNEL)),/lib/modules/$(shell uname -r)/build)
+ifeq ($(origin KDIR),undefined)
+KDIR	:= $(if $(KERNEL),$(shell $(LAB) kdir --kernel $(KERNEL)),/lib/modules/$(shell uname -r)/build)
+endif
 # The lab's debug kernel checks the module's arithmetic and array indices, too.
 SANITIZE = $(if $(filter debug,$(KERNEL)),UBSAN_SANITIZE=y)
-RELEASE	= $(shell sed -n "s/.*UTS_RELEASE \"\(.*\)\"/\1/p" $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
+RELEASE	:= $(shell sed -n "s/.*UTS_RELEASE \"\(.*\)\"/\1/p" $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
 MODDIR	= $(CURDIR)/build/$(RELEASE)
-HAVE_HEADERS := $(wildcard /lib/modules/$(shell uname -r)/build/Makefile)$(filter-out file,$(origin KDIR))
 
-.DEFAULT_GOAL := $(if $(HAVE_HEADERS)$(KERNEL),all,help)
+# Without any kernel's headers the best that plain `make` can do is to explain itself.
+.DEFAULT_GOAL := $(if $(RELEASE),all,help)
 
 help:
 	@sed -n 's/^## //p' $(firstword $(MAKEFILE_LIST))

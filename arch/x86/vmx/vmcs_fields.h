@@ -4,7 +4,8 @@
  * section "VM-Execution Control Fields" and its neighbours. Names are VMCS_<GROUP>_<FIELD>; a
  * field's bits stand beneath it. Constants only, so that entry.S can include it too.
  */
-/* clang-format off: a field's bits are indented */
+/* The bits of a field are indented beneath it: */
+/* clang-format off */
 #ifndef VMX_VMCS_FIELDS_H
 #define VMX_VMCS_FIELDS_H
 
