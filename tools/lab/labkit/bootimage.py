@@ -6,6 +6,8 @@ module lays out a Linux kernel by the 64-bit boot protocol (or a bare 64-bit pro
 probes), with its page tables and parameters.  boot/rom.S knows BOOT_INFO and its fields.
 """
 
+import dataclasses
+import pathlib
 import struct
 
 from labkit import host, paths
@@ -37,6 +39,16 @@ ZP_XLOADFLAGS = 0x236
 XLF_KERNEL_64 = 1
 LOADER_UNDEFINED = 0xff
 ENTRY_64 = 0x200                # of the 64-bit entry point from the start of the kernel
+
+
+@dataclasses.dataclass
+class Flat:
+    """A sealed image ready to be put into memory."""
+
+    path: pathlib.Path
+    address: int            # physical
+    entry: int              # offset of the 64-bit entry point
+    seal: int               # offset of the seal
 
 
 def rom():
@@ -76,11 +88,7 @@ def linux(run, kernel, initramfs, command_line):
         raise LabError(f"{kernel.image}: has no 64-bit entry point")
     if len(command_line) > COMMAND_LINE_MAX:
         raise LabError("the kernel's command line is too long")
-    if kernel.flat:
-        image, address, entry = kernel.flat
-    else:
-        setup = (header[ZP_SETUP_SECTS] + 1) * 512
-        image, address, entry = header[setup:], KERNEL, ENTRY_64
+    flat = kernel.flat or _packed(run, header)
 
     params = bytearray(4096)
     header_end = ZP_MAGIC + header[ZP_HEADER_END]
@@ -89,14 +97,20 @@ def linux(run, kernel, initramfs, command_line):
     struct.pack_into("<II", params, ZP_RAMDISK, INITRAMFS, len(initramfs))
     struct.pack_into("<I", params, ZP_COMMAND_LINE, COMMAND_LINE)
 
-    seals = [address + seal(run / "kernel.img", image),
+    seals = [flat.address + flat.seal,
              INITRAMFS + seal(run / "initramfs.img", initramfs)]
-    info = _boot_info(address + entry, PARAMS, seals)
+    info = _boot_info(flat.address + flat.entry, PARAMS, seals)
     _place(info, PARAMS, params)
     _place(info, COMMAND_LINE, command_line.encode() + b"\0")
     (run / "boot.img").write_bytes(info)
-    return [(run / "boot.img", BOOT_INFO), (run / "kernel.img", address),
+    return [(run / "boot.img", BOOT_INFO), (flat.path, flat.address),
             (run / "initramfs.img", INITRAMFS)]
+
+
+def _packed(run, bzimage):
+    """The kernel as it is shipped: it unpacks itself."""
+    setup = (bzimage[ZP_SETUP_SECTS] + 1) * 512
+    return Flat(run / "kernel.img", KERNEL, ENTRY_64, seal(run / "kernel.img", bzimage[setup:]))
 
 
 def program(run, code):

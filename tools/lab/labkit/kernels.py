@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 
-from labkit import apt, paths, vmlinux
+from labkit import apt, bootimage, paths, vmlinux
 from labkit.say import LabError, progress
 
 # what --kernel takes -> the suite whose metapackages name it
@@ -47,12 +47,11 @@ class Kernel:
 
     @property
     def flat(self):
-        """(unpacked image, its physical address, offset of its entry), or None: boot the bzImage."""
-        final = self._part("flat")
+        """The unpacked image as a bootimage.Flat, or None: then the bzImage has to do."""
+        final = self._part("vmlinux")
         if not (final / "where").exists():
             return None
-        where = json.loads((final / "where").read_text())
-        return (final / "image").read_bytes(), where["address"], where["entry"]
+        return bootimage.Flat(final / "image", **json.loads((final / "where").read_text()))
 
     @property
     def config(self):
@@ -94,7 +93,7 @@ class Kernel:
         final = paths.cache("kernels", pin["release"], part)
         if final.exists():
             return final
-        if part == "flat":
+        if part == "vmlinux":
             self._part("image")     # it is made from that one, under the same lock
         with paths.lock(f"kernel-{self.name}"):
             if not final.exists():
@@ -102,7 +101,7 @@ class Kernel:
                 with paths.build_dir(final) as scratch:
                     if part == "image":
                         self.suite.extract([pin["image"]], scratch)
-                    elif part == "flat":
+                    elif part == "vmlinux":
                         self._flatten(pin["release"], scratch)
                     else:
                         self._headers(pin["release"], scratch, final)
@@ -112,10 +111,10 @@ class Kernel:
         image = paths.cache("kernels", release, "image") / "boot" / f"vmlinuz-{release}"
         unpacked = vmlinux.flatten(image, self._unpacker)
         if unpacked:
-            image, address, entry = unpacked
-            (scratch / "image").write_bytes(image)
-            (scratch / "where").write_text(json.dumps({"address": address, "entry": entry}),
-                                           encoding="ascii")
+            data, address, entry = unpacked
+            where = {"address": address, "entry": entry,
+                     "seal": bootimage.seal(scratch / "image", data)}
+            (scratch / "where").write_text(json.dumps(where), encoding="ascii")
 
     @staticmethod
     def _unpacker(name):
