@@ -15,6 +15,7 @@
 #include <cpuid.h>
 
 #define CRYSTAL_HZ        1000000000U /* the APIC timer's input clock: one tick per nanosecond */
+#define MAX_TSC_ERROR     20000       /* leaf 0x15 may be off by one part in this: 50 ppm */
 #define XCR0_X87          0x001ULL
 #define XCR0_SSE          0x002ULL
 #define XCR0_YMM          0x004ULL
@@ -345,6 +346,40 @@ static void add_features(const struct builder *b, u32 leaf, u32 sub, const u32 *
 	}
 }
 
+/*
+ * Leaf 0x15: TSC rate = crystal * EBX / EAX, and the crystal drives the APIC timer. Guests (Linux)
+ * multiply the crystal's kHz by EBX in 32 bits, so EBX is bounded: the ratio is the last convergent
+ * of its continued fraction that fits. All zero ("not told") when that is not near the rate.
+ */
+static void describe_tsc(u64 tsc_khz, u32 *regs)
+{
+	const u64 crystal_khz = CRYSTAL_HZ / 1000;
+	u64 num = 1, num_before = 0, den = 0, den_before = 1; /* of the convergents */
+	u64 a = tsc_khz, b = crystal_khz;
+
+	while (b && a / b * num + num_before <= ~0U / crystal_khz) {
+		u64 digit = a / b, rest = a % b, next;
+
+		next = digit * num + num_before;
+		num_before = num;
+		num = next;
+		next = digit * den + den_before;
+		den_before = den;
+		den = next;
+		a = b;
+		b = rest;
+	}
+	memset(regs, 0, CPUID_REGS * sizeof(regs[0]));
+	if (!num || !den)
+		return;
+	a = crystal_khz * num / den; /* what the guest will believe */
+	if ((a > tsc_khz ? a - tsc_khz : tsc_khz - a) * MAX_TSC_ERROR > tsc_khz)
+		return;
+	regs[CPUID_REG_EAX] = (u32)den;
+	regs[CPUID_REG_EBX] = (u32)num;
+	regs[CPUID_REG_ECX] = CRYSTAL_HZ;
+}
+
 /* Values that neither are features nor pass through. */
 static void adjust(const struct builder *b, u32 leaf, u32 sub, const u32 *host, u32 *regs)
 {
@@ -360,10 +395,8 @@ static void adjust(const struct builder *b, u32 leaf, u32 sub, const u32 *host, 
 		if (sub == 0)
 			regs[CPUID_REG_EAX] = min_t(u32, host[CPUID_REG_EAX], 1);
 		break;
-	case 0x15: /* TSC = crystal * EBX / EAX; the crystal drives the APIC timer */
-		regs[CPUID_REG_EAX] = CRYSTAL_HZ / 1000;
-		regs[CPUID_REG_EBX] = b->limits->tsc_khz;
-		regs[CPUID_REG_ECX] = CRYSTAL_HZ;
+	case 0x15:
+		describe_tsc(b->limits->tsc_khz, regs);
 		break;
 	case 0x80000000:
 		regs[CPUID_REG_EAX] = min_t(u32, b->host_extended, MAX_EXTENDED);

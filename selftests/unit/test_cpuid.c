@@ -136,16 +136,31 @@ static bool has(u32 leaf, u32 sub, unsigned int reg, u32 bit)
 
 /* Policy */
 
-/* A guest that believes leaf 0x15 must get its own TSC's rate, whatever the host's leaf says. */
+/*
+ * A guest that believes leaf 0x15 must get its own TSC's rate, whatever the host's leaf says; and
+ * Linux multiplies the crystal's kHz by EBX in 32 bits.
+ */
 static void test_tsc_rate(void **state)
 {
+	static const u32 rates[] = { 1000,    100000,  999999,  1000000, 2099998,
+				     2394374, 2994373, 3499999, 4000000 };
 	struct cpuid_limits limits = all_limits;
+	const struct kvm_cpuid_entry2 *e;
 
 	(void)state;
-	limits.tsc_khz = 2099998;
+	for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
+		limits.tsc_khz = rates[i];
+		build(&limits, skylake_host);
+		expect_leaf(0, 0, 0x15, 0x756e6547, 0x6c65746e, 0x49656e69);
+		e = entry(0x15, 0);
+		assert_int_equal(e->ecx, 1000000000);
+		assert_true((u64)e->ecx / 1000 * e->ebx <= UINT32_MAX);
+		assert_in_range(e->ecx / 1000 * e->ebx / e->eax, rates[i] - rates[i] / 20000,
+				rates[i] + rates[i] / 20000);
+	}
+	limits.tsc_khz = 100000;
 	build(&limits, skylake_host);
-	expect_leaf(0, 0, 0x15, 0x756e6547, 0x6c65746e, 0x49656e69);
-	expect_leaf(0x15, 0, 1000000, 2099998, 1000000000, 0);
+	expect_leaf(0x15, 0, 10, 1, 1000000000, 0);
 	limits.tsc_khz = 0;
 	build(&limits, skylake_host);
 	assert_null(cpuid_find(list, listed, 0x15, 0));
@@ -605,7 +620,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_skylake),
-	cmocka_unit_test(test_tsc_rate),
+		cmocka_unit_test(test_tsc_rate),
 		cmocka_unit_test(test_hypervisor_leaves),
 		cmocka_unit_test(test_list_is_well_formed),
 		cmocka_unit_test(test_what_no_guest_gets),
