@@ -15,7 +15,7 @@ static int event_fd(void)
 	return fd;
 }
 
-/* --- irqchip and PIT ------------------------------------------------------------------------------------ */
+/* --- irqchip and PIT -------------------------------------------------------------------------- */
 
 static void irqchip_once_and_before_vcpus(void **state)
 {
@@ -158,7 +158,7 @@ static void pit_state_hostile(void **state)
 	must(ioctl(vm->fd, KVM_GET_PIT2, &s));
 }
 
-/* --- lines and MSI ---------------------------------------------------------------------------------------- */
+/* --- lines and MSI ---------------------------------------------------------------------------- */
 
 static void irq_line_arguments(void **state)
 {
@@ -199,7 +199,7 @@ static void msi_arguments(void **state)
 	}
 }
 
-/* --- routing ------------------------------------------------------------------------------------------------ */
+/* --- routing ---------------------------------------------------------------------------------- */
 
 struct routing {
 	struct kvm_irq_routing head;
@@ -219,7 +219,9 @@ static void routing_arguments(void **state)
 {
 	struct vm *vm = vm_create_irqchip();
 	struct kvm_irq_routing_entry good = {
-		.gsi = 5, .type = KVM_IRQ_ROUTING_MSI, .u.msi = { .address_lo = 0xfee00000, .data = 0x31 },
+		.gsi = 5,
+		.type = KVM_IRQ_ROUTING_MSI,
+		.u.msi = { .address_lo = 0xfee00000, .data = 0x31 },
 	};
 	struct kvm_irq_routing_entry e[2];
 	struct routing r = { .head.nr = 1 };
@@ -294,7 +296,7 @@ static void routing_of_4096_entries(void **state)
 	free(r);
 }
 
-/* --- irqfd --------------------------------------------------------------------------------------------------- */
+/* --- irqfd ------------------------------------------------------------------------------------ */
 
 static void irqfd_arguments(void **state)
 {
@@ -373,7 +375,7 @@ static void irqfd_orders_of_disposal(void **state)
 	}
 }
 
-/* --- ioeventfd ------------------------------------------------------------------------------------------------- */
+/* --- ioeventfd -------------------------------------------------------------------------------- */
 
 static void ioeventfd_arguments(void **state)
 {

@@ -79,9 +79,11 @@ static void kernel_addresses_are_refused(void **state)
 	struct vm *vm = vm_create_bare();
 
 	(void)state;
-	assert_int_equal(vm_try_slot(vm, 1, 0, 0, SLOT_SIZE, (void *)0xffff888000000000UL), -EINVAL);
+	assert_int_equal(vm_try_slot(vm, 1, 0, 0, SLOT_SIZE, (void *)0xffff888000000000UL),
+			 -EINVAL);
 	assert_int_equal(vm_try_slot(vm, 1, 0, 0, SLOT_SIZE, (void *)0x7ffffffff000UL), -EINVAL);
-	assert_int_equal(vm_try_slot(vm, 1, 0, 0, SLOT_SIZE, (void *)0xfffffffffffff000UL), -EINVAL);
+	assert_int_equal(vm_try_slot(vm, 1, 0, 0, SLOT_SIZE, (void *)0xfffffffffffff000UL),
+			 -EINVAL);
 }
 
 static void move_and_delete(void **state)
@@ -91,7 +93,8 @@ static void move_and_delete(void **state)
 
 	(void)state;
 	vm_set_slot(vm, 1, 0, 0x700000, SLOT_SIZE, host); /* move */
-	vm_set_slot(vm, 2, 0, 0x100000, SLOT_SIZE, (uint8_t *)host + SLOT_SIZE); /* old place free */
+	vm_set_slot(vm, 2, 0, 0x100000, SLOT_SIZE,
+		    (uint8_t *)host + SLOT_SIZE); /* old place free */
 	assert_int_equal(vm_try_slot(vm, 1, 0, 0x100000, SLOT_SIZE, host), -EEXIST);
 	vm_set_slot(vm, 1, 0, 0, 0, NULL); /* delete: only the number counts */
 	assert_int_equal(vm_try_slot(vm, 1, 0, 0, 0, NULL), -EINVAL);
@@ -165,7 +168,7 @@ static void readonly_only_if_promised(void **state)
 				 -EINVAL);
 }
 
-/* --- dirty log ------------------------------------------------------------------------------------------ */
+/* --- dirty log -------------------------------------------------------------------------------- */
 
 static int get_log(struct vm *vm, uint32_t slot, void *bitmap)
 {

@@ -20,12 +20,12 @@ static const char *our_file(void)
 	return path && *path ? path : KMODULES NAME ".ko";
 }
 
-#define need_our_module()                                                                          \
-	do {                                                                                       \
-		if (!on_apicvisor())                                                               \
-			skip_because("about apicvisor's module, which is not loaded");             \
-		if (access(our_file(), R_OK))                                                      \
-			skip_because("%s is not here", our_file());                                \
+#define need_our_module()                                                              \
+	do {                                                                           \
+		if (!on_apicvisor())                                                   \
+			skip_because("about apicvisor's module, which is not loaded"); \
+		if (access(our_file(), R_OK))                                          \
+			skip_because("%s is not here", our_file());                    \
 	} while (0)
 
 static void hello_payload(uint64_t arg)
@@ -200,7 +200,7 @@ static void node_name_is_checked(void **state)
 	a_vm_works();
 }
 
-/* --- beside in-tree KVM --------------------------------------------------------------------------------------- */
+/* --- beside in-tree KVM ----------------------------------------------------------------------- */
 
 static bool load_peer(void)
 {

@@ -141,7 +141,7 @@ static void xsave_round_trip(void **state)
 	(void)state;
 	memset(&out, 0xff, sizeof(out));
 	must(ioctl(v->fd, KVM_GET_XSAVE, &in));
-	in.region[512 / 4] |= 3; /* XSTATE_BV: x87 and SSE are present */
+	in.region[512 / 4] |= 3;           /* XSTATE_BV: x87 and SSE are present */
 	for (int i = 40; i < 40 + 64; i++) /* XMM0-15 at byte 160 */
 		in.region[i] = (uint32_t)i * 0x01010101;
 	must(ioctl(v->fd, KVM_SET_XSAVE, &in));
@@ -271,7 +271,7 @@ static void events_refuses_nonsense(void **state)
 		must_fail(EINVAL, ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e));
 }
 
-/* --- MSRs -------------------------------------------------------------------------------------------- */
+/* --- MSRs ------------------------------------------------------------------------------------- */
 
 struct msr_block {
 	struct kvm_msrs head;
@@ -368,9 +368,10 @@ static void every_listed_msr_round_trips(void **state)
 static void qemu_msrs_are_settable(void **state)
 {
 	static const uint32_t index[] = {
-		0x174, 0x175, 0x176, 0x277, 0x10, 0x1b, 0x2ff, 0x250, 0x258, 0x259, 0x268, 0x26f,
-		0x200, 0x201, 0x20e, 0x20f, 0x17a, 0x17b, 0x400, 0x401, 0x402, 0x403, 0x424,
-		0x427, 0x1a0, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0x6e0,
+		0x174, 0x175,      0x176,      0x277,      0x10,       0x1b,       0x2ff, 0x250,
+		0x258, 0x259,      0x268,      0x26f,      0x200,      0x201,      0x20e, 0x20f,
+		0x17a, 0x17b,      0x400,      0x401,      0x402,      0x403,      0x424, 0x427,
+		0x1a0, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0x6e0,
 	};
 	struct vcpu *v = vcpu_create(vm_create_irqchip(), 0);
 	uint64_t cap = 0;
@@ -397,12 +398,12 @@ static void msr_values_are_checked(void **state)
 	} bad[] = {
 		{ 0xc0000082, 0x0008000000000000UL }, /* LSTAR: not canonical */
 		{ 0xc0000102, 0x8000000000000000UL }, /* KERNEL_GS_BASE: not canonical */
-		{ 0x277, 0x02 }, /* PAT: a reserved type */
-		{ 0x2ff, 0x02 }, /* MTRR default: a reserved type */
+		{ 0x277, 0x02 },                      /* PAT: a reserved type */
+		{ 0x2ff, 0x02 },                      /* MTRR default: a reserved type */
 		{ 0x2ff, 1UL << 20 },
 		{ 0x250, 0x0202 },
 		{ 0xc0000080, 1UL << 40 }, /* EFER */
-		{ 0x1b, 1UL << 62 }, /* APIC base beyond the address width */
+		{ 0x1b, 1UL << 62 },       /* APIC base beyond the address width */
 	};
 	struct vcpu *v = vcpu_create(vm_create_irqchip(), 0);
 
@@ -413,7 +414,7 @@ static void msr_values_are_checked(void **state)
 	}
 }
 
-/* --- CPUID ------------------------------------------------------------------------------------------- */
+/* --- CPUID ------------------------------------------------------------------------------------ */
 
 static void cpuid_round_trip(void **state)
 {
@@ -423,7 +424,8 @@ static void cpuid_round_trip(void **state)
 	(void)state;
 	c->nent = 2;
 	c->entries[0] = (struct kvm_cpuid_entry2){ .function = 0, .eax = 4, .ebx = 0x11111111 };
-	c->entries[1] = (struct kvm_cpuid_entry2){ .function = 4, .index = 1, .flags = 1, .eax = 7 };
+	c->entries[1] =
+		(struct kvm_cpuid_entry2){ .function = 4, .index = 1, .flags = 1, .eax = 7 };
 	must(ioctl(v->fd, KVM_SET_CPUID2, c));
 	memset(c->entries, 0, 2 * sizeof(c->entries[0]));
 	c->nent = 1;
@@ -460,7 +462,7 @@ static void cpuid_count_is_bounded(void **state)
 	munmap(p, PAGE_SIZE);
 }
 
-/* --- MP state, signal mask, the rest --------------------------------------------------------------------- */
+/* --- MP state, signal mask, the rest ---------------------------------------------------------- */
 
 static void mp_state(void **state)
 {
@@ -643,10 +645,12 @@ static void nothing_beyond_the_third_page(void **state)
 static void wrong_sizes_are_unknown(void **state)
 {
 	static const unsigned long commands[] = {
-		_IOR(KVMIO, 0x81, char[8]), _IOW(KVMIO, 0x82, char[1]), _IOR(KVMIO, 0x83, char[311]),
-		_IOW(KVMIO, 0x84, char[313]), _IOR(KVMIO, 0x8e, char[1023]), _IOW(KVMIO, 0x9a, int),
-		_IOR(KVMIO, 0x9f, char[63]), _IOW(KVMIO, 0xa0, char[65]), _IOW(KVMIO, 0x80, int),
-		_IOR(KVMIO, 0x98, char[8]), _IOW(KVMIO, 0x41, int),
+		_IOR(KVMIO, 0x81, char[8]),    _IOW(KVMIO, 0x82, char[1]),
+		_IOR(KVMIO, 0x83, char[311]),  _IOW(KVMIO, 0x84, char[313]),
+		_IOR(KVMIO, 0x8e, char[1023]), _IOW(KVMIO, 0x9a, int),
+		_IOR(KVMIO, 0x9f, char[63]),   _IOW(KVMIO, 0xa0, char[65]),
+		_IOW(KVMIO, 0x80, int),        _IOR(KVMIO, 0x98, char[8]),
+		_IOW(KVMIO, 0x41, int),
 	};
 	struct vcpu *v = new_vcpu();
 	char buf[4096] = { 0 };

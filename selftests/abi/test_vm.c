@@ -162,10 +162,13 @@ static void wrong_sizes_are_unknown(void **state)
 {
 	static const unsigned long commands[] = {
 		_IOW(KVMIO, 0x46, char[31]), /* SET_USER_MEMORY_REGION is 32 bytes */
-		_IOW(KVMIO, 0x46, char[33]), _IO(KVMIO, 0x46),
-		_IOW(KVMIO, 0x42, char[8]),  _IOW(KVMIO, 0x61, char[4]), /* IRQ_LINE is 8 */
+		_IOW(KVMIO, 0x46, char[33]),
+		_IO(KVMIO, 0x46),
+		_IOW(KVMIO, 0x42, char[8]),
+		_IOW(KVMIO, 0x61, char[4]), /* IRQ_LINE is 8 */
 		_IOW(KVMIO, 0x76, char[8]), /* IRQFD is 32 */
-		_IOW(KVMIO, 0x79, char[63]), _IOW(KVMIO, 0xa5, char[1]),
+		_IOW(KVMIO, 0x79, char[63]),
+		_IOW(KVMIO, 0xa5, char[1]),
 		_IOR(KVMIO, 0x6a, struct kvm_irq_routing), /* wrong direction */
 	};
 	struct vm *vm = vm_create_bare();
@@ -190,7 +193,7 @@ static void vm_fd_is_not_a_file(void **state)
 	assert_ptr_equal(mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, vm->fd, 0), MAP_FAILED);
 }
 
-/* --- another process has no business with the VM ------------------------------------------------------ */
+/* --- another process has no business with the VM ---------------------------------------------- */
 
 static int use_vm(void *arg)
 {

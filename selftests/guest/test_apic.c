@@ -71,7 +71,7 @@ static void both_modes(void (*payload)(uint64_t))
 	}
 }
 
-/* --- registers ---------------------------------------------------------------------------------------------- */
+/* --- registers -------------------------------------------------------------------------------- */
 
 static void registers_payload(uint64_t x2apic)
 {
@@ -158,7 +158,58 @@ static void x2apic_faults(void **state)
 	expect_done(guest_new_irqchip(x2apic_faults_payload, on_apicvisor()));
 }
 
-/* --- timer -------------------------------------------------------------------------------------------------- */
+/* --- KVM_CAP_X2APIC_API: whole x2APIC IDs in KVM_GET_LAPIC and in MSIs ------------------------ */
+
+static void x2apic_id_payload(uint64_t arg)
+{
+	(void)arg;
+	guest_x2apic_enable();
+	guest_handler[VECTOR_A] = on_irq;
+	use_x2apic = 1;
+	guest_sync_values(1, x2apic_read(APIC_ID), x2apic_read(APIC_LDR), 0, 0);
+	sti();
+	cpu_relax();
+	guest_sync_values(2, count[VECTOR_A], 0, 0, 0);
+}
+
+static void x2apic_ids(uint64_t flags)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X2APIC_API, .args = { flags } };
+	struct kvm_msi msi = { .address_lo = 0xfee03000, .data = VECTOR_A };
+	struct vm *vm = vm_create_irqchip();
+	struct kvm_lapic_state lapic;
+	struct guest_report *r;
+	struct vcpu *v;
+
+	if (flags)
+		must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	v = vcpu_create(vm, 3);
+	vcpu_long_mode(v, x2apic_id_payload, 0);
+	r = expect_sync(v, 1);
+	assert_int_equal(r->value[1], 3);
+	assert_int_equal(r->value[2], 8);
+	must(ioctl(v->fd, KVM_GET_LAPIC, &lapic));
+	assert_int_equal(*(uint32_t *)&lapic.regs[APIC_ID], flags ? 3 : 3u << 24);
+	must(ioctl(v->fd, KVM_SET_LAPIC, &lapic)); /* what was read can be written */
+	assert_int_equal(must(ioctl(vm->fd, KVM_SIGNAL_MSI, &msi)), 1);
+	assert_int_equal(expect_sync(v, 2)->value[1], 1);
+	vm_free(vm);
+}
+
+static void x2apic_api(void **state)
+{
+	struct kvm_enable_cap bad = { .cap = KVM_CAP_X2APIC_API, .args = { 1u << 31 } };
+
+	(void)state;
+	if (!dev_capability(KVM_CAP_X2APIC_API))
+		skip_because("KVM_CAP_X2APIC_API is not offered");
+	must_fail(EINVAL, ioctl(vm_create_irqchip()->fd, KVM_ENABLE_CAP, &bad));
+	x2apic_ids(0);
+	x2apic_ids(KVM_X2APIC_API_USE_32BIT_IDS);
+	x2apic_ids(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
+}
+
+/* --- timer ------------------------------------------------------------------------------------ */
 
 static void wait_for(uint64_t vector, uint64_t n)
 {
@@ -179,7 +230,7 @@ static void one_shot_payload(uint64_t x2apic)
 	for (uint64_t end = rdtsc() + 1000000; rdtsc() < end;)
 		cpu_relax();
 	guest_assert_eq(count[VECTOR_A], 1); /* once */
-	apic_write(APIC_TMICT, 500000); /* and again, into HLT */
+	apic_write(APIC_TMICT, 500000);      /* and again, into HLT */
 	cli();
 	while (count[VECTOR_A] < 2) {
 		sti_hlt();
@@ -226,7 +277,7 @@ static void deadline_payload(uint64_t x2apic)
 	guest_assert(rdmsr(MSR_TSC_DEADLINE) != 0);
 	wait_for(VECTOR_C, 1);
 	guest_assert_eq(rdmsr(MSR_TSC_DEADLINE), 0); /* disarmed by firing */
-	wrmsr(MSR_TSC_DEADLINE, 1); /* long past: at once */
+	wrmsr(MSR_TSC_DEADLINE, 1);                  /* long past: at once */
 	wait_for(VECTOR_C, 2);
 	wrmsr(MSR_TSC_DEADLINE, rdtsc() + 500000);
 	wrmsr(MSR_TSC_DEADLINE, 0); /* cancelled */
@@ -264,7 +315,8 @@ static void timer_tsc_deadline(void **state)
 	}
 }
 
-/* Any order of writes, tiny and zero periods included: reads never fault, nothing runs away (L1, T1). */
+/* Any order of writes, tiny and zero periods included: reads never fault, nothing runs away (L1,
+ * T1). */
 static void timer_orders_payload(uint64_t x2apic)
 {
 	static const uint32_t mode[] = { 0, APIC_TIMER_PERIODIC, APIC_TIMER_DEADLINE, 3u << 17 };
@@ -290,7 +342,7 @@ static void timer_any_order(void **state)
 	both_modes(timer_orders_payload);
 }
 
-/* --- IPIs ------------------------------------------------------------------------------------------------------ */
+/* --- IPIs ------------------------------------------------------------------------------------- */
 
 static void self_ipi_payload(uint64_t x2apic)
 {
@@ -356,7 +408,7 @@ static void priority_payload(uint64_t x2apic)
 	sti();
 	cpu_relax();
 	cpu_relax();
-	guest_assert_eq(nested_in_b, 1); /* C came in, A did not */
+	guest_assert_eq(nested_in_b, 1);     /* C came in, A did not */
 	guest_assert_eq(count[VECTOR_A], 1); /* A came after the EOI */
 	guest_assert_eq(order[0], VECTOR_C);
 	guest_assert_eq(order[1], VECTOR_B);
@@ -417,13 +469,13 @@ static void illegal_vectors(void **state)
 
 		if (on_apicvisor()) { /* the peer accepts it as any other */
 			assert_int_equal(r->value[1] & 0xff, 0x20); /* send illegal vector */
-			assert_int_equal(r->value[2], 0); /* IRR 0-31 */
+			assert_int_equal(r->value[2], 0);           /* IRR 0-31 */
 		}
 		vm_free(v->vm);
 	}
 }
 
-/* --- two vCPUs --------------------------------------------------------------------------------------------------- */
+/* --- two vCPUs -------------------------------------------------------------------------------- */
 
 #define ROUNDS 100
 
@@ -548,7 +600,7 @@ static void ipi_to_all_but_self(void **state)
 	}
 }
 
-/* --- INIT and SIPI -------------------------------------------------------------------------------------------------- */
+/* --- INIT and SIPI ---------------------------------------------------------------------------- */
 
 extern const char ap_start[], ap_start_end[];
 asm(".pushsection .rodata\n"
@@ -568,7 +620,7 @@ static void start_ap_payload(uint64_t x2apic)
 	volatile uint32_t *started = (uint32_t *)(GUEST_BLOB + 0x100);
 
 	apic_enable(x2apic);
-	send_ipi(1, 0x4500); /* INIT */
+	send_ipi(1, 0x4500);                    /* INIT */
 	send_ipi(1, 0x4600 | GUEST_BLOB >> 12); /* SIPI */
 	send_ipi(1, 0x4600 | GUEST_BLOB >> 12); /* the second does nothing */
 	while (*started != 1)
@@ -600,6 +652,7 @@ static void init_sipi_starts_an_ap(void **state)
 static const struct CMUnitTest tests[] = {
 	TEST(registers_read_back),
 	TEST(x2apic_faults),
+	TEST(x2apic_api),
 	TEST(timer_one_shot),
 	TEST(timer_periodic),
 	TEST(timer_tsc_deadline),

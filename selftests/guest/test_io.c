@@ -9,7 +9,7 @@
 
 #define PORT 0x5f0
 
-/* --- single port accesses ---------------------------------------------------------------------------- */
+/* --- single port accesses --------------------------------------------------------------------- */
 
 static void pio_sizes_payload(uint64_t arg)
 {
@@ -68,7 +68,7 @@ static void registers_may_change_during_an_out(void **state)
 	expect_done(v);
 }
 
-/* --- string I/O ------------------------------------------------------------------------------------------ */
+/* --- string I/O ------------------------------------------------------------------------------- */
 
 struct string_io {
 	uint64_t address, count, size;
@@ -246,7 +246,7 @@ static void ins_to_read_only_memory(void **state)
 	assert_int_equal(v->vm->mem[GUEST_FREE + 16], 0);
 }
 
-/* --- MMIO -------------------------------------------------------------------------------------------------- */
+/* --- MMIO ------------------------------------------------------------------------------------- */
 
 #define MM(type) (*(volatile type *)arg)
 
@@ -424,7 +424,8 @@ static void mmio_string_instructions(void **state)
 	(void)state;
 	memcpy(v->vm->mem + GUEST_FREE, words, sizeof(words));
 	for (unsigned int i = 0; i < 3; i++)
-		assert_int_equal(*(uint32_t *)expect_mmio(v, true, GUEST_MMIO + 4 * i, 4), words[i]);
+		assert_int_equal(*(uint32_t *)expect_mmio(v, true, GUEST_MMIO + 4 * i, 4),
+				 words[i]);
 	for (unsigned int i = 0; i < 2; i++)
 		assert_int_equal(*(uint8_t *)expect_mmio(v, true, GUEST_MMIO + i, 1), 0x5a);
 	*(uint64_t *)expect_mmio(v, false, GUEST_MMIO, 2) = 0xaaaa;
@@ -452,13 +453,17 @@ static void mmio_across_pages(void **state)
 	expect_done(v);
 }
 
-/* --- ioeventfd --------------------------------------------------------------------------------------------- */
+/* --- ioeventfd -------------------------------------------------------------------------------- */
 
 static void set_ioeventfd(struct vm *vm, int fd, uint64_t addr, uint32_t len, uint32_t flags,
 			  uint64_t match)
 {
 	struct kvm_ioeventfd io = {
-		.fd = fd, .addr = addr, .len = len, .flags = flags, .datamatch = match,
+		.fd = fd,
+		.addr = addr,
+		.len = len,
+		.flags = flags,
+		.datamatch = match,
 	};
 
 	must(ioctl(vm->fd, KVM_IOEVENTFD, &io));
@@ -473,15 +478,15 @@ static uint64_t signalled(int fd)
 
 static void ioeventfd_payload(uint64_t arg)
 {
-	outw(PORT, 7); /* matches */
-	outw(PORT, 8); /* other data: exits */
-	outb(PORT, 7); /* other size: exits */
+	outw(PORT, 7);             /* matches */
+	outw(PORT, 8);             /* other data: exits */
+	outb(PORT, 7);             /* other size: exits */
 	mmio_write32(arg, 0x1234); /* any data */
 	mmio_write32(arg, 0x5678);
 	*(volatile uint8_t *)(arg + 0x100) = 1; /* length 0: any size */
 	*(volatile uint16_t *)(arg + 0x100) = 2;
 	mmio_write32(arg + 0x104, 3); /* beside it: exits */
-	inw(PORT); /* a read never matches */
+	inw(PORT);                    /* a read never matches */
 }
 
 static void ioeventfd_matches(void **state)
@@ -492,8 +497,8 @@ static void ioeventfd_matches(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
 		fd[i] = eventfd(0, EFD_NONBLOCK);
-	set_ioeventfd(v->vm, fd[0], PORT, 2,
-		      KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DATAMATCH, 7);
+	set_ioeventfd(v->vm, fd[0], PORT, 2, KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DATAMATCH,
+		      7);
 	set_ioeventfd(v->vm, fd[1], GUEST_MMIO, 4, 0, 0);
 	set_ioeventfd(v->vm, fd[2], GUEST_MMIO + 0x100, 0, 0, 0);
 	assert_int_equal(*(uint16_t *)expect_pio(v, KVM_EXIT_IO_OUT, PORT, 2, 1), 8);
@@ -523,13 +528,13 @@ static void removed_ioeventfd_exits_again(void **state)
 	close(fd);
 }
 
-/* --- the coalesced ring ---------------------------------------------------------------------------------------- */
+/* --- the coalesced ring ----------------------------------------------------------------------- */
 
 static void coalesced_payload(uint64_t arg)
 {
 	mmio_write32(arg, 0x11);
 	*(volatile uint8_t *)(arg + 4) = 0x22;
-	mmio_write32(arg + 0x1000, 0x33); /* outside the zone: exits */
+	mmio_write32(arg + 0x1000, 0x33);        /* outside the zone: exits */
 	guest_assert_eq(mmio_read32(arg), 0x77); /* reads exit */
 	for (uint32_t i = 0;; i++)
 		mmio_write32(arg + 8, i);
@@ -559,7 +564,8 @@ static void coalesced_mmio(void **state)
 	n = *(uint32_t *)expect_mmio(v, true, GUEST_MMIO + 8, 4);
 	assert_int_equal((ring->last + max - ring->first) % max, n);
 	for (uint32_t i = 0; i < n; i++)
-		assert_int_equal(*(uint32_t *)ring->coalesced_mmio[(ring->first + i) % max].data, i);
+		assert_int_equal(*(uint32_t *)ring->coalesced_mmio[(ring->first + i) % max].data,
+				 i);
 	if (on_apicvisor()) /* the peer takes the difference modulo 2^32 and stops early */
 		assert_int_equal(n, max - 1);
 	/* hostile: userspace scribbles over the indices */

@@ -7,10 +7,10 @@
 #include <sys/eventfd.h>
 #include "kvmtest.h"
 
-#define VECTOR	 0x51
-#define PIN	 5
-#define LEVEL	 (1u << 15)
-#define MASKED	 (1u << 16)
+#define VECTOR     0x51
+#define PIN        5
+#define LEVEL      (1u << 15)
+#define MASKED     (1u << 16)
 #define REMOTE_IRR (1u << 14)
 
 static volatile uint64_t count[256];
@@ -22,7 +22,7 @@ static void on_lapic_irq(struct guest_frame *f)
 	xapic_write(APIC_EOI, 0);
 }
 
-/* --- PIC -------------------------------------------------------------------------------------------------- */
+/* --- PIC -------------------------------------------------------------------------------------- */
 
 static void on_pic_irq(struct guest_frame *f)
 {
@@ -122,7 +122,7 @@ static void pic_behind_lint0(void **state)
 	expect_done(v);
 }
 
-/* --- IOAPIC ------------------------------------------------------------------------------------------------- */
+/* --- IOAPIC ----------------------------------------------------------------------------------- */
 
 static void ioapic_setup(uint32_t flags)
 {
@@ -159,6 +159,28 @@ static void ioapic_edge(void **state)
 	vm_irq_line(v->vm, PIN, 0);
 	vm_irq_line(v->vm, PIN, 1);
 	assert_int_equal(expect_sync(v, 4)->value[1], 2);
+}
+
+/* KVM_CAP_IOAPIC_POLARITY_IGNORED: "active low" or not, level 1 means asserted. */
+static void polarity_payload(uint64_t arg)
+{
+	(void)arg;
+	guest_handler[VECTOR] = on_lapic_irq;
+	ioapic_setup(1u << 13);
+	sti();
+	guest_sync(1);
+	cpu_relax();
+	guest_sync_values(2, count[VECTOR], 0, 0, 0);
+}
+
+static void ioapic_polarity_is_ignored(void **state)
+{
+	struct vcpu *v = guest_new_irqchip(polarity_payload, 0);
+
+	(void)state;
+	expect_sync(v, 1);
+	vm_irq_line(v->vm, PIN, 1);
+	assert_int_equal(expect_sync(v, 2)->value[1], 1);
 }
 
 /* Level: comes again after each EOI while the line is up; Remote IRR holds it back in between. */
@@ -296,7 +318,7 @@ static void ioapic_to_the_other_cpu(void **state)
 	assert_int_equal(in_guest(vm, count[VECTOR]), 1);
 }
 
-/* --- MSI ------------------------------------------------------------------------------------------------------- */
+/* --- MSI -------------------------------------------------------------------------------------- */
 
 static void msi_payload(uint64_t arg)
 {
@@ -357,7 +379,7 @@ static void msi_by_routing(void **state)
 	assert_int_equal(expect_sync(v, 3)->value[1], 1);
 }
 
-/* --- irqfd -------------------------------------------------------------------------------------------------- */
+/* --- irqfd ------------------------------------------------------------------------------------ */
 
 static void signal_eventfd(int fd)
 {
@@ -473,7 +495,7 @@ static void irqfd_resample(void **state)
 	close((int)irqfd.resamplefd);
 }
 
-/* --- PIT -------------------------------------------------------------------------------------------------------- */
+/* --- PIT -------------------------------------------------------------------------------------- */
 
 static void pit_payload(uint64_t arg)
 {
@@ -485,7 +507,7 @@ static void pit_payload(uint64_t arg)
 	} else {
 		guest_pic_init(0xfffe);
 	}
-	outb(0x43, 0x34); /* channel 0, both bytes, rate generator */
+	outb(0x43, 0x34);         /* channel 0, both bytes, rate generator */
 	outb(0x40, 11932 & 0xff); /* 100 Hz */
 	outb(0x40, 11932 >> 8);
 	while (count[0x20] + count[VECTOR] < 5) {
@@ -509,7 +531,8 @@ static void pit_ticks(uint64_t by_ioapic)
 			struct kvm_irq_routing_entry entry;
 		} r = {
 			.head.nr = 1,
-			.entry = { .gsi = 0, .type = KVM_IRQ_ROUTING_IRQCHIP,
+			.entry = { .gsi = 0,
+				   .type = KVM_IRQ_ROUTING_IRQCHIP,
 				   .u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = 2 } },
 		};
 
@@ -537,8 +560,8 @@ static void pit_channel_2_payload(uint64_t arg)
 {
 	(void)arg;
 	outb(0x61, (uint8_t)((inb(0x61) & ~2u) | 1)); /* gate on, speaker off */
-	outb(0x43, 0xb0); /* channel 2, both bytes, mode 0 */
-	outb(0x42, 5966 & 0xff); /* 5 ms */
+	outb(0x43, 0xb0);                             /* channel 2, both bytes, mode 0 */
+	outb(0x42, 5966 & 0xff);                      /* 5 ms */
 	outb(0x42, 5966 >> 8);
 	guest_assert_eq(inb(0x61) & 0x20, 0);
 	while (!(inb(0x61) & 0x20))
@@ -563,6 +586,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(pic_mask),
 	TEST(pic_behind_lint0),
 	TEST(ioapic_edge),
+	TEST(ioapic_polarity_is_ignored),
 	TEST(ioapic_level),
 	TEST(ioapic_mask_and_unmask),
 	TEST(ioapic_all_selectors),

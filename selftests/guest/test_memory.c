@@ -113,7 +113,7 @@ static void host_fill(struct memory_test *t, uint64_t value)
 		*host_word(t, i) = value + i;
 }
 
-/* --- one memory ---------------------------------------------------------------------------------------------- */
+/* --- one memory ------------------------------------------------------------------------------- */
 
 static void host_and_guest_share_memory(void **state)
 {
@@ -161,6 +161,56 @@ static void pages_come_back_from_swap(void **state)
 		guest_must_see(&t, 0x5000 + (uint64_t)round * 0x100);
 	}
 	assert_true(out > 0); /* something was paged out at all */
+}
+
+/* Each page holds what the guest wrote last, however often it went to swap meanwhile. */
+static volatile uint64_t stop_counting, counted;
+
+static void count_payload(uint64_t gpa)
+{
+	uint64_t round = 0;
+
+	for (; !stop_counting; round++) {
+		for (uint64_t i = 0; i < TEST_PAGES; i++) {
+			volatile uint64_t *word = (uint64_t *)(gpa + i * PAGE_SIZE);
+
+			guest_assert_eq(*word, round ? round + i : 0);
+			*word = round + 1 + i;
+		}
+		counted = round + 1;
+	}
+	guest_sync(round);
+}
+
+static void pages_are_swapped_under_load(void **state)
+{
+	unsigned long rounds = env_number("APV_LONG", 0) ? 2000 : 30, out = 0;
+	unsigned char in_core[TEST_PAGES];
+	struct vcpu *v;
+	uint8_t *host;
+
+	(void)state;
+	if (!swap_ready())
+		skip_because("no swap, and no RAM disk to swap on");
+	v = guest_new(count_payload, SLOT_GPA);
+	host = map_anon(MiB);
+	vm_set_slot(v->vm, 1, 0, SLOT_GPA, MiB, host);
+	vcpu_start(v);
+	while (in_guest(v->vm, counted) < rounds && !v->stop) { /* ->stop: time is up */
+		if (madvise(host, MiB, MADV_PAGEOUT))
+			fail_msg("MADV_PAGEOUT: %s", strerror(errno));
+		assert_return_code(mincore(host, TEST_PAGES * PAGE_SIZE, in_core), errno);
+		for (int i = 0; i < TEST_PAGES; i++)
+			out += !(in_core[i] & 1);
+		usleep(1000);
+	}
+	in_guest(v->vm, stop_counting) = 1;
+	vcpu_join(v);
+	for (uint64_t i = 0; i < TEST_PAGES; i++)
+		assert_int_equal(*(uint64_t *)(host + i * PAGE_SIZE), v->synced + i);
+	assert_true(out > 0);
+	vm_free(v->vm);
+	munmap(host, MiB);
 }
 
 static void memory_is_mapped_anew(void **state)
@@ -275,7 +325,7 @@ static void merged_pages_are_split_by_a_write(void **state)
 	write_file("/sys/kernel/mm/ksm/run", "2");
 }
 
-/* --- huge pages ------------------------------------------------------------------------------------------------- */
+/* --- huge pages ------------------------------------------------------------------------------- */
 
 /* Every page of 4 MiB, so that both a huge mapping and its parts are used. */
 static void with_page_size(int advice)
@@ -350,7 +400,7 @@ static void slot_ends_inside_a_huge_page(void **state)
 	assert_int_equal(*host_word(&t, 256), 0);
 }
 
-/* --- slots ------------------------------------------------------------------------------------------------------ */
+/* --- slots ------------------------------------------------------------------------------------ */
 
 static void deleted_slot_is_mmio(void **state)
 {
@@ -402,7 +452,7 @@ static void readonly_slot(void **state)
 	host_must_see(&t, 0x80000);
 }
 
-/* --- dirty log ---------------------------------------------------------------------------------------------------- */
+/* --- dirty log -------------------------------------------------------------------------------- */
 
 static void get_log(struct memory_test *t, uint64_t *bitmap)
 {
@@ -494,6 +544,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(host_and_guest_share_memory),
 	TEST(zeros_appear_after_dontneed),
 	TEST(pages_come_back_from_swap),
+	TEST(pages_are_swapped_under_load),
 	TEST(memory_is_mapped_anew),
 	TEST(unmapped_under_the_slot),
 	TEST(protected_under_the_slot),

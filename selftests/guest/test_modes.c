@@ -7,8 +7,7 @@
 #include <time.h>
 #include "kvmtest.h"
 
-#define BLOB(name)                                                                                 \
-	extern const char name[], name##_end[]
+#define BLOB(name) extern const char name[], name##_end[]
 
 BLOB(real_hello);
 asm(".pushsection .rodata\n"
@@ -46,7 +45,8 @@ static void real_mode(void **state)
 /* From the reset vector itself: the last 16 bytes below 4 GiB. */
 static void reset_vector(void **state)
 {
-	static const uint8_t code[16] = { 0xb0, 0x42, 0xe6, 0x80, 0xf4 }; /* mov al; out 0x80; hlt */
+	static const uint8_t code[16] = { 0xb0, 0x42, 0xe6, 0x80,
+					  0xf4 }; /* mov al; out 0x80; hlt */
 	struct vm *vm = vm_create();
 	struct vcpu *v = vcpu_create(vm, 0);
 	uint8_t *rom = map_anon(0x10000);
@@ -185,7 +185,7 @@ static void pae_paging(void **state)
 {
 	static const uint8_t code[] = {
 		0xa1, 0x00, 0x00, 0x00, 0x40, /* mov 0x40000000, %eax */
-		0xe7, 0x80, /* out %eax, $0x80 */
+		0xe7, 0x80,                   /* out %eax, $0x80 */
 		0xf4,
 	};
 	struct vm *vm = vm_create();
@@ -197,7 +197,7 @@ static void pae_paging(void **state)
 	vcpu_protected_mode(v, 0x10000, code, sizeof(code));
 	pdpt[0] = 0x6001;
 	pdpt[1] = 0x7001;
-	pd[0] = 0x83; /* 0 -> 0 */
+	pd[0] = 0x83;       /* 0 -> 0 */
 	pd[512] = 0x800083; /* 1 GiB -> 8 MiB */
 	*(uint32_t *)(vm->mem + 0x800000) = 0xcafe1234;
 	must(ioctl(v->fd, KVM_GET_SREGS, &s));
@@ -209,7 +209,7 @@ static void pae_paging(void **state)
 	expect_exit(v, KVM_EXIT_HLT);
 }
 
-/* --- ends -------------------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------- */
 
 static void triple_fault_payload(uint64_t arg)
 {
@@ -335,7 +335,7 @@ static void immediate_exit(void **state)
 	expect_sync(v, 1);
 }
 
-/* --- what no decoder knows ----------------------------------------------------------------------------------- */
+/* --- what no decoder knows -------------------------------------------------------------------- */
 
 static const uint8_t aesenc[] = { 0x66, 0x0f, 0x38, 0xdc, 0x00 }; /* aesenc (%rax), %xmm0 */
 

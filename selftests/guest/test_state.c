@@ -7,12 +7,13 @@
 #include <sched.h>
 #include "kvmtest.h"
 
-/* --- FPU ------------------------------------------------------------------------------------------------------ */
+/* --- FPU -------------------------------------------------------------------------------------- */
 
 static void load_xmm(uint64_t seed)
 {
 	asm volatile("movq %0, %%xmm0; movq %1, %%xmm7; movq %2, %%xmm15; movq %3, %%mm3"
-		     : : "r"(seed), "r"(seed + 1), "r"(seed + 2), "r"(seed + 3));
+		     :
+		     : "r"(seed), "r"(seed + 1), "r"(seed + 2), "r"(seed + 3));
 }
 
 static void check_xmm(uint64_t seed)
@@ -148,7 +149,7 @@ static void avx_state(void **state)
 	assert_int_equal(xcrs.xcrs[0].value, 7);
 }
 
-/* --- debug registers ---------------------------------------------------------------------------------------------- */
+/* --- debug registers -------------------------------------------------------------------------- */
 
 static volatile uint64_t db_rip, db_dr6, db_count;
 static volatile uint64_t watched;
@@ -173,7 +174,7 @@ static void debug_payload(uint64_t arg)
 	write_dr(0, (uint64_t)&watched);
 	write_dr(1, (uint64_t)breakpoint_here);
 	write_dr(7, 0x400 | 0xd0002 | 0x8); /* DR0: write, 4 bytes; DR1: execute */
-	guest_sync(1); /* they survive an exit */
+	guest_sync(1);                      /* they survive an exit */
 	guest_assert_eq(read_dr(0), (uint64_t)&watched);
 	guest_assert_eq(read_dr(7) & 0xd000a, 0xd000a);
 	*(volatile uint32_t *)&watched = 1;
@@ -203,7 +204,7 @@ static void guest_breakpoints(void **state)
 	expect_done(v);
 }
 
-/* --- registers in mid-run ------------------------------------------------------------------------------------------- */
+/* --- registers in mid-run --------------------------------------------------------------------- */
 
 static void registers_payload(uint64_t arg)
 {
@@ -211,7 +212,9 @@ static void registers_payload(uint64_t arg)
 	asm volatile("mov $0x1111, %%rbx; mov $0x2222, %%rsi; mov $0x3333, %%r8;"
 		     "mov $0x4444, %%r15; mov $0x5555, %%rax; out %%al, $0x80;"
 		     "mov %%rbx, %%rdi"
-		     : : : "rax", "rbx", "rsi", "rdi", "r8", "r15");
+		     :
+		     :
+		     : "rax", "rbx", "rsi", "rdi", "r8", "r15");
 	write_cr(2, 0x123000);
 	guest_sync(1);
 	wrmsr(0xc0000100, 0x7f0000001000UL); /* FS base */
@@ -288,7 +291,7 @@ static void state_moves_to_another_vm(void **state)
 	expect_done(b);
 }
 
-/* --- CPUID -------------------------------------------------------------------------------------------------------- */
+/* --- CPUID ------------------------------------------------------------------------------------ */
 
 static void cpuid_payload(uint64_t arg)
 {
@@ -326,11 +329,14 @@ static void cpuid_is_what_was_set(void **state)
 		if (leaf != 4 && (leaf & 0xf0000000) != 0x40000000)
 			c->entries[n++] = c->entries[i];
 	}
-	c->entries[n++] = (struct kvm_cpuid_entry2){ .function = 0x40000000, .eax = 0x40000001,
+	c->entries[n++] = (struct kvm_cpuid_entry2){ .function = 0x40000000,
+						     .eax = 0x40000001,
 						     .ebx = 0x73747361 };
 	c->entries[n++] = (struct kvm_cpuid_entry2){ .function = 0x40000001, .eax = 0x11 };
-	c->entries[n++] = (struct kvm_cpuid_entry2){ .function = 4, .index = 1, .flags = 1, .eax = 0x22 };
-	c->entries[n++] = (struct kvm_cpuid_entry2){ .function = 4, .index = 2, .flags = 1, .eax = 0x33 };
+	c->entries[n++] =
+		(struct kvm_cpuid_entry2){ .function = 4, .index = 1, .flags = 1, .eax = 0x22 };
+	c->entries[n++] =
+		(struct kvm_cpuid_entry2){ .function = 4, .index = 2, .flags = 1, .eax = 0x33 };
 	c->nent = n;
 	must(ioctl(v->fd, KVM_SET_CPUID2, c));
 	free(c);
@@ -339,14 +345,10 @@ static void cpuid_is_what_was_set(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	TEST(fpu_survives_exits),
-	TEST(fpu_survives_preemption),
-	TEST(xsave_reaches_the_guest),
-	TEST(avx_state),
-	TEST(guest_breakpoints),
-	TEST(userspace_sees_the_guests_registers),
-	TEST(state_moves_to_another_vm),
-	TEST(cpuid_is_what_was_set),
+	TEST(fpu_survives_exits),        TEST(fpu_survives_preemption),
+	TEST(xsave_reaches_the_guest),   TEST(avx_state),
+	TEST(guest_breakpoints),         TEST(userspace_sees_the_guests_registers),
+	TEST(state_moves_to_another_vm), TEST(cpuid_is_what_was_set),
 };
 
 TEST_MAIN("guest_state", tests)

@@ -56,7 +56,8 @@ void guest_dispatch(struct guest_frame *f)
 
 void guest_xapic_enable(void)
 {
-	wrmsr(MSR_APIC_BASE, (rdmsr(MSR_APIC_BASE) & ~(uint64_t)APIC_BASE_X2APIC) | APIC_BASE_ENABLE);
+	wrmsr(MSR_APIC_BASE,
+	      (rdmsr(MSR_APIC_BASE) & ~(uint64_t)APIC_BASE_X2APIC) | APIC_BASE_ENABLE);
 	xapic_write(APIC_SVR, 0x1ff);
 	xapic_write(APIC_TPR, 0);
 }

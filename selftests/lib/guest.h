@@ -12,32 +12,32 @@
 #include <stdint.h>
 
 /* Guest-physical layout below the image (which is linked at 4 MiB). */
-#define GUEST_PML4	 0x1000
-#define GUEST_PDPT	 0x2000
-#define GUEST_PD	 0x3000 /* four pages: 0..4 GiB */
-#define GUEST_PD_ALIAS	 0x7000 /* the window at GUEST_VA_ALIAS */
-#define GUEST_GDT	 0x8000
-#define GUEST_IDT	 0x9000
-#define GUEST_TSS	 0xa000
-#define GUEST_BLOB	 0x10000 /* free for real-mode code; up to 0x80000 */
-#define GUEST_STACKS	 0x200000
-#define GUEST_STACK_SIZE 0x10000 /* per vCPU; its bottom holds the report */
-#define GUEST_FREE	 0x800000 /* free for tests, to the end of RAM */
-#define GUEST_MMIO	 0xd0000000UL /* backed by nothing */
+#define GUEST_PML4       0x1000
+#define GUEST_PDPT       0x2000
+#define GUEST_PD         0x3000 /* four pages: 0..4 GiB */
+#define GUEST_PD_ALIAS   0x7000 /* the window at GUEST_VA_ALIAS */
+#define GUEST_GDT        0x8000
+#define GUEST_IDT        0x9000
+#define GUEST_TSS        0xa000
+#define GUEST_BLOB       0x10000 /* free for real-mode code; up to 0x80000 */
+#define GUEST_STACKS     0x200000
+#define GUEST_STACK_SIZE 0x10000      /* per vCPU; its bottom holds the report */
+#define GUEST_FREE       0x800000     /* free for tests, to the end of RAM */
+#define GUEST_MMIO       0xd0000000UL /* backed by nothing */
 
 /* Linear addresses above 4 GiB: not mapped, except these two aliases of GUEST_FREE (2 MiB). */
-#define GUEST_VA_RO 0x100000000UL
-#define GUEST_VA_NX 0x100200000UL
-#define GUEST_VA_NONE 0x140000000UL /* never mapped */
+#define GUEST_VA_RO      0x100000000UL
+#define GUEST_VA_NX      0x100200000UL
+#define GUEST_VA_NONE    0x140000000UL /* never mapped */
 
-#define GUEST_CS 0x08
-#define GUEST_DS 0x10
-#define GUEST_TR 0x28
+#define GUEST_CS         0x08
+#define GUEST_DS         0x10
+#define GUEST_TR         0x28
 
 enum guest_report_kind {
 	REPORT_DONE = 1,
-	REPORT_SYNC,	  /* value[0] = n, the rest free */
-	REPORT_FAIL,	  /* an assertion: file, line, expression, two values */
+	REPORT_SYNC,      /* value[0] = n, the rest free */
+	REPORT_FAIL,      /* an assertion: file, line, expression, two values */
 	REPORT_EXCEPTION, /* nobody handles it: vector, error, rip, cr2 */
 };
 
@@ -76,22 +76,22 @@ static inline void guest_sync_values(uint64_t n, uint64_t a, uint64_t b, uint64_
 	guest_report(REPORT_SYNC, n, a, b, c, d);
 }
 
-#define guest_assert_eq(x, y)                                                                      \
-	do {                                                                                       \
-		uint64_t x_ = (uint64_t)(x), y_ = (uint64_t)(y);                                   \
-		if (x_ != y_)                                                                      \
-			guest_report(REPORT_FAIL, (uintptr_t) __FILE__, __LINE__,                  \
-				     (uintptr_t)(#x " == " #y), x_, y_);                           \
+#define guest_assert_eq(x, y)                                                    \
+	do {                                                                     \
+		uint64_t x_ = (uint64_t)(x), y_ = (uint64_t)(y);                 \
+		if (x_ != y_)                                                    \
+			guest_report(REPORT_FAIL, (uintptr_t)__FILE__, __LINE__, \
+				     (uintptr_t)(#x " == " #y), x_, y_);         \
 	} while (0)
 
-#define guest_assert(x)                                                                            \
-	do {                                                                                       \
-		if (!(x))                                                                          \
-			guest_report(REPORT_FAIL, (uintptr_t) __FILE__, __LINE__, (uintptr_t)#x,   \
-				     0, 1);                                                        \
+#define guest_assert(x)                                                                          \
+	do {                                                                                     \
+		if (!(x))                                                                        \
+			guest_report(REPORT_FAIL, (uintptr_t)__FILE__, __LINE__, (uintptr_t) #x, \
+				     0, 1);                                                      \
 	} while (0)
 
-/* --- instructions -------------------------------------------------------------------------------- */
+/* --- instructions ----------------------------------------------------------------------------- */
 
 static inline void outb(uint16_t port, uint8_t v)
 {
@@ -160,26 +160,26 @@ static inline void guest_cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 		     : "a"(leaf), "c"(sub));
 }
 
-#define read_cr(n)                                                                                 \
-	({                                                                                         \
-		uint64_t cr_;                                                                      \
-		asm volatile("mov %%cr" #n ", %0" : "=r"(cr_) : : "memory");                       \
-		cr_;                                                                               \
+#define read_cr(n)                                                           \
+	({                                                                   \
+		uint64_t cr_;                                                \
+		asm volatile("mov %%cr" #n ", %0" : "=r"(cr_) : : "memory"); \
+		cr_;                                                         \
 	})
 #define write_cr(n, v) asm volatile("mov %0, %%cr" #n : : "r"((uint64_t)(v)) : "memory")
-#define read_dr(n)                                                                                 \
-	({                                                                                         \
-		uint64_t dr_;                                                                      \
-		asm volatile("mov %%dr" #n ", %0" : "=r"(dr_) : : "memory");                       \
-		dr_;                                                                               \
+#define read_dr(n)                                                           \
+	({                                                                   \
+		uint64_t dr_;                                                \
+		asm volatile("mov %%dr" #n ", %0" : "=r"(dr_) : : "memory"); \
+		dr_;                                                         \
 	})
 #define write_dr(n, v) asm volatile("mov %0, %%dr" #n : : "r"((uint64_t)(v)) : "memory")
 
-#define sti()	   asm volatile("sti" : : : "memory")
-#define cli()	   asm volatile("cli" : : : "memory")
-#define hlt()	   asm volatile("hlt" : : : "memory")
-#define sti_hlt()  asm volatile("sti; hlt" : : : "memory")
-#define cpu_relax() asm volatile("pause" : : : "memory")
+#define sti()          asm volatile("sti" : : : "memory")
+#define cli()          asm volatile("cli" : : : "memory")
+#define hlt()          asm volatile("hlt" : : : "memory")
+#define sti_hlt()      asm volatile("sti; hlt" : : : "memory")
+#define cpu_relax()    asm volatile("pause" : : : "memory")
 
 static inline void mmio_write32(uint64_t addr, uint32_t v)
 {
@@ -194,43 +194,43 @@ static inline uint32_t mmio_read32(uint64_t addr)
 	return v;
 }
 
-/* --- local APIC, IOAPIC --------------------------------------------------------------------------- */
+/* --- local APIC, IOAPIC ----------------------------------------------------------------------- */
 
-#define XAPIC_BASE	0xfee00000UL
-#define IOAPIC_BASE	0xfec00000UL
-#define APIC_ID		0x20
-#define APIC_VERSION	0x30
-#define APIC_TPR	0x80
-#define APIC_PPR	0xa0
-#define APIC_EOI	0xb0
-#define APIC_LDR	0xd0
-#define APIC_DFR	0xe0
-#define APIC_SVR	0xf0
-#define APIC_ISR	0x100
-#define APIC_IRR	0x200
-#define APIC_ESR	0x280
-#define APIC_ICR_LO	0x300
-#define APIC_ICR_HI	0x310
-#define APIC_LVT_TIMER	0x320
-#define APIC_LVT_LINT0	0x350
-#define APIC_LVT_LINT1	0x360
-#define APIC_LVT_ERROR	0x370
-#define APIC_TMICT	0x380
-#define APIC_TMCCT	0x390
-#define APIC_TDCR	0x3e0
-#define APIC_SELF_IPI	0x3f0 /* x2APIC */
+#define XAPIC_BASE          0xfee00000UL
+#define IOAPIC_BASE         0xfec00000UL
+#define APIC_ID             0x20
+#define APIC_VERSION        0x30
+#define APIC_TPR            0x80
+#define APIC_PPR            0xa0
+#define APIC_EOI            0xb0
+#define APIC_LDR            0xd0
+#define APIC_DFR            0xe0
+#define APIC_SVR            0xf0
+#define APIC_ISR            0x100
+#define APIC_IRR            0x200
+#define APIC_ESR            0x280
+#define APIC_ICR_LO         0x300
+#define APIC_ICR_HI         0x310
+#define APIC_LVT_TIMER      0x320
+#define APIC_LVT_LINT0      0x350
+#define APIC_LVT_LINT1      0x360
+#define APIC_LVT_ERROR      0x370
+#define APIC_TMICT          0x380
+#define APIC_TMCCT          0x390
+#define APIC_TDCR           0x3e0
+#define APIC_SELF_IPI       0x3f0 /* x2APIC */
 
-#define APIC_LVT_MASKED	      (1u << 16)
-#define APIC_TIMER_PERIODIC   (1u << 17)
-#define APIC_TIMER_DEADLINE   (2u << 17)
-#define APIC_MODE_EXTINT      (7u << 8)
+#define APIC_LVT_MASKED     (1u << 16)
+#define APIC_TIMER_PERIODIC (1u << 17)
+#define APIC_TIMER_DEADLINE (2u << 17)
+#define APIC_MODE_EXTINT    (7u << 8)
 
-#define MSR_TSC		  0x10
-#define MSR_APIC_BASE	  0x1b
-#define MSR_TSC_DEADLINE  0x6e0
-#define MSR_X2APIC	  0x800
-#define APIC_BASE_ENABLE  (1u << 11)
-#define APIC_BASE_X2APIC  (1u << 10)
+#define MSR_TSC             0x10
+#define MSR_APIC_BASE       0x1b
+#define MSR_TSC_DEADLINE    0x6e0
+#define MSR_X2APIC          0x800
+#define APIC_BASE_ENABLE    (1u << 11)
+#define APIC_BASE_X2APIC    (1u << 10)
 
 static inline uint32_t xapic_read(uint32_t reg)
 {

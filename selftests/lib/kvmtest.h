@@ -28,12 +28,12 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define PAGE_SIZE     4096UL
-#define MiB	      (1024UL * 1024)
+#define MiB           (1024UL * 1024)
 
-#define TEST_SECONDS 20	    /* a test that runs longer has failed; emulated time */
-#define VM_MEM	     (16 * MiB) /* guest RAM at guest-physical 0; holds the test's own image */
-#define MAX_VCPUS    8
-#define MAX_VMS	     16
+#define TEST_SECONDS  20         /* a test that runs longer has failed; emulated time */
+#define VM_MEM        (16 * MiB) /* guest RAM at guest-physical 0; holds the test's own image */
+#define MAX_VCPUS     8
+#define MAX_VMS       16
 
 struct vm;
 
@@ -63,7 +63,7 @@ struct vm {
 	bool irqchip;
 };
 
-/* --- main ------------------------------------------------------------------------------------ */
+/* --- main ------------------------------------------------------------------------------------- */
 
 void test_setup_alarm(void);
 int test_setup(void **state);
@@ -71,18 +71,18 @@ int test_teardown(void **state);
 int test_main(const char *name, const struct CMUnitTest *tests, size_t n, int argc, char **argv);
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, test_setup, test_teardown)
-#define TEST_MAIN(name, tests)                                                                     \
-	int main(int argc, char **argv)                                                            \
-	{                                                                                          \
-		return test_main(name, tests, ARRAY_SIZE(tests), argc, argv);                      \
+#define TEST_MAIN(name, tests)                                                \
+	int main(int argc, char **argv)                                       \
+	{                                                                     \
+		return test_main(name, tests, ARRAY_SIZE(tests), argc, argv); \
 	}
 
 /* Skip the running test; the reason goes to the TAP stream. */
-#define skip_because(...)                                                                          \
-	do {                                                                                       \
-		print_message("# skip: " __VA_ARGS__);                                             \
-		print_message("\n");                                                               \
-		skip();                                                                            \
+#define skip_because(...)                              \
+	do {                                           \
+		print_message("# skip: " __VA_ARGS__); \
+		print_message("\n");                   \
+		skip();                                \
 	} while (0)
 
 /* An environment variable as a number: the knobs for longer runs. */
@@ -90,7 +90,7 @@ unsigned long env_number(const char *name, unsigned long otherwise);
 /* True on apicvisor, false on the peer. For differences that are meant, each with its reason. */
 bool on_apicvisor(void);
 
-/* --- system and VM -------------------------------------------------------------------------------- */
+/* --- system and VM ---------------------------------------------------------------------------- */
 
 const char *dev_path(void);
 int dev_open(void);
@@ -118,26 +118,26 @@ void vm_irq_line(struct vm *vm, uint32_t gsi, int level);
 #define in_guest(vm, var) (*(typeof(var) *)((vm)->mem + (uintptr_t) & (var)))
 
 /* ioctl that must succeed; returns its value. */
-#define must(call)                                                                                 \
-	({                                                                                         \
-		int must_ret_ = (call);                                                            \
-		if (must_ret_ < 0)                                                                 \
-			fail_msg("%s: %s", #call, strerror(errno));                                \
-		must_ret_;                                                                         \
+#define must(call)                                                  \
+	({                                                          \
+		int must_ret_ = (call);                             \
+		if (must_ret_ < 0)                                  \
+			fail_msg("%s: %s", #call, strerror(errno)); \
+		must_ret_;                                          \
 	})
 
 /* A call that must fail with exactly this errno. */
-#define must_fail(err, call)                                                                       \
-	do {                                                                                       \
-		errno = 0;                                                                         \
-		long mf_ret_ = (long)(call);                                                       \
-		int mf_errno_ = errno;                                                             \
-		if (mf_ret_ != -1 || mf_errno_ != (err))                                           \
-			fail_msg("%s: returned %ld (%s), wanted %s", #call, mf_ret_,               \
-				 mf_ret_ == -1 ? strerror(mf_errno_) : "no error", #err);          \
+#define must_fail(err, call)                                                              \
+	do {                                                                              \
+		errno = 0;                                                                \
+		long mf_ret_ = (long)(call);                                              \
+		int mf_errno_ = errno;                                                    \
+		if (mf_ret_ != -1 || mf_errno_ != (err))                                  \
+			fail_msg("%s: returned %ld (%s), wanted %s", #call, mf_ret_,      \
+				 mf_ret_ == -1 ? strerror(mf_errno_) : "no error", #err); \
 	} while (0)
 
-/* --- vCPU ---------------------------------------------------------------------------------------- */
+/* --- vCPU ------------------------------------------------------------------------------------- */
 
 /* With the CPUID that the device supports. */
 struct vcpu *vcpu_create(struct vm *vm, unsigned int id);
@@ -188,9 +188,9 @@ void vcpu_stop(struct vcpu *vcpu);
 void vcpu_wait_sync(struct vcpu *vcpu, uint64_t n);
 
 /* Where selftests/kmodules has put modules: the kernel's own, and ours. */
-#define KMODULES   "/modules/"
+#define KMODULES "/modules/"
 
-/* --- host ----------------------------------------------------------------------------------------- */
+/* --- host ------------------------------------------------------------------------------------- */
 
 /* Run @fn in a child process; returns its pid. The child exits with fn's value. */
 pid_t spawn(int (*fn)(void *arg), void *arg);

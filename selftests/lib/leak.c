@@ -10,7 +10,6 @@
 
 #define BATCHES (LEAK_BATCHES - 1) /* the first is to warm up */
 
-
 /* The counters of each CPU are folded in, and what slabs hold in reserve is given back. */
 static void settle(void)
 {
@@ -43,7 +42,8 @@ static long free_pages(void)
 
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, " nr_free_pages %ld", &n) == 1 || sscanf(line, " count: %ld", &n) == 1)
+		if (sscanf(line, " nr_free_pages %ld", &n) == 1 ||
+		    sscanf(line, " count: %ld", &n) == 1)
 			sum += n;
 	}
 	fclose(f);
@@ -128,6 +128,6 @@ void leak_must_not_show(void (*cycle)(unsigned int), unsigned int n)
 	struct leak_memory m = leak_growth(cycle, n);
 
 	if (leak_of_pages(m, n) || leak_of_objects(m, n))
-		fail_msg("%u cycles cost pages %+ld, slab %+ld, per-CPU %+ld bytes", n, m.pages, m.slab,
-			 m.percpu);
+		fail_msg("%u cycles cost pages %+ld, slab %+ld, per-CPU %+ld bytes", n, m.pages,
+			 m.slab, m.percpu);
 }

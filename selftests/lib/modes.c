@@ -6,26 +6,26 @@
  */
 #include "lib.h"
 
-#define PTE_P  (1UL << 0)
-#define PTE_W  (1UL << 1)
-#define PTE_U  (1UL << 2)
-#define PTE_PS (1UL << 7)
-#define PTE_NX (1UL << 63)
+#define PTE_P          (1UL << 0)
+#define PTE_W          (1UL << 1)
+#define PTE_U          (1UL << 2)
+#define PTE_PS         (1UL << 7)
+#define PTE_NX         (1UL << 63)
 
-#define CR0_PE (1UL << 0)
-#define CR0_MP (1UL << 1)
-#define CR0_ET (1UL << 4)
-#define CR0_NE (1UL << 5)
-#define CR0_WP (1UL << 16)
-#define CR0_PG (1UL << 31)
-#define CR4_PAE	       (1UL << 5)
+#define CR0_PE         (1UL << 0)
+#define CR0_MP         (1UL << 1)
+#define CR0_ET         (1UL << 4)
+#define CR0_NE         (1UL << 5)
+#define CR0_WP         (1UL << 16)
+#define CR0_PG         (1UL << 31)
+#define CR4_PAE        (1UL << 5)
 #define CR4_OSFXSR     (1UL << 9)
 #define CR4_OSXMMEXCPT (1UL << 10)
 #define CR4_OSXSAVE    (1UL << 18)
-#define EFER_SCE (1UL << 0)
-#define EFER_LME (1UL << 8)
-#define EFER_LMA (1UL << 10)
-#define EFER_NXE (1UL << 11)
+#define EFER_SCE       (1UL << 0)
+#define EFER_LME       (1UL << 8)
+#define EFER_LMA       (1UL << 10)
+#define EFER_NXE       (1UL << 11)
 
 static void *guest_memory(struct vm *vm, uint64_t gpa)
 {
@@ -119,7 +119,11 @@ void vcpu_long_mode(struct vcpu *vcpu, void (*fn)(uint64_t), uint64_t arg)
 	s.cs.db = 0;
 	set_data_segments(&s, flat_segment(GUEST_DS, 3));
 	s.tr = (struct kvm_segment){
-		.base = GUEST_TSS, .limit = 0x67, .selector = GUEST_TR, .type = 0xb, .present = 1,
+		.base = GUEST_TSS,
+		.limit = 0x67,
+		.selector = GUEST_TR,
+		.type = 0xb,
+		.present = 1,
 	};
 	s.ldt = (struct kvm_segment){ .unusable = 1 };
 	s.gdt = (struct kvm_dtable){ .base = GUEST_GDT, .limit = GUEST_TR + 15 };
@@ -146,7 +150,11 @@ void vcpu_protected_mode(struct vcpu *vcpu, uint64_t gpa, const void *code, size
 	s.cs = flat_segment(GUEST_CS, 0xb);
 	set_data_segments(&s, flat_segment(GUEST_DS, 3));
 	s.tr = (struct kvm_segment){
-		.base = GUEST_TSS, .limit = 0x67, .selector = GUEST_TR, .type = 0xb, .present = 1,
+		.base = GUEST_TSS,
+		.limit = 0x67,
+		.selector = GUEST_TR,
+		.type = 0xb,
+		.present = 1,
 	};
 	s.ldt = (struct kvm_segment){ .unusable = 1 };
 	s.cr0 = CR0_PE | CR0_ET | CR0_NE;

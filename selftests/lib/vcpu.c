@@ -156,7 +156,8 @@ static bool describe_failure(struct vcpu *vcpu, char *text, size_t size)
 
 		if (ioctl(vcpu->fd, KVM_GET_REGS, &regs))
 			regs.rip = 0;
-		snprintf(text, size, "vCPU %u: unexpected exit %u (%s) at rip %#llx, details %#llx %#llx",
+		snprintf(text, size,
+			 "vCPU %u: unexpected exit %u (%s) at rip %#llx, details %#llx %#llx",
 			 vcpu->id, run->exit_reason, exit_name(run->exit_reason), regs.rip,
 			 run->hw.hardware_exit_reason, ((const __u64 *)&run->hw)[1]);
 	} else if (r->kind == REPORT_FAIL) {
@@ -164,7 +165,8 @@ static bool describe_failure(struct vcpu *vcpu, char *text, size_t size)
 			 (unsigned long)r->value[1], (const char *)r->value[2],
 			 (unsigned long)r->value[3], (unsigned long)r->value[4]);
 	} else if (r->kind == REPORT_EXCEPTION) {
-		snprintf(text, size, "guest: vector %lu, error %#lx at rip %#lx, cr2 %#lx, rsp %#lx",
+		snprintf(text, size,
+			 "guest: vector %lu, error %#lx at rip %#lx, cr2 %#lx, rsp %#lx",
 			 (unsigned long)r->value[0], (unsigned long)r->value[1],
 			 (unsigned long)r->value[2], (unsigned long)r->value[3],
 			 (unsigned long)r->value[4]);
@@ -240,7 +242,7 @@ void *expect_mmio(struct vcpu *vcpu, bool write, uint64_t gpa, uint32_t len)
 	return run->mmio.data;
 }
 
-/* --- a vCPU with a thread of its own -------------------------------------------------------------- */
+/* --- a vCPU with a thread of its own ---------------------------------------------------------- */
 
 static void *vcpu_thread(void *arg)
 {

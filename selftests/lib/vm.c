@@ -76,7 +76,8 @@ static int copy_segments(struct dl_phdr_info *info, size_t size, void *arg)
 void vm_load_image(struct vm *vm)
 {
 	if (dl_iterate_phdr(copy_segments, vm) != 1)
-		fail_msg("the test's image does not fit below %#x: link it with -no-pie", GUEST_FREE);
+		fail_msg("the test's image does not fit below %#x: link it with -no-pie",
+			 GUEST_FREE);
 }
 
 static struct vm *vm_new(bool irqchip)
