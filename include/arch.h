@@ -18,7 +18,7 @@ long arch_check_extension(struct vm *vm, u32 cap);
 long arch_dev_ioctl(unsigned int cmd, void __user *arg);
 
 int arch_vm_init(struct vm *vm);
-/* Before memory and buses go (stop timers), and after. vCPUs are gone in both. */
+/* Before vCPUs, memory and buses go (stop the timers, which reach all of them), and after. */
 void arch_vm_pre_destroy(struct vm *vm);
 void arch_vm_destroy(struct vm *vm);
 long arch_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg);
@@ -45,7 +45,7 @@ void arch_vcpu_run_end(struct vcpu *vcpu);
 /* Enter the guest once and handle the exit: 1 = go on, 0 = exit to userspace, < 0 errno. */
 int arch_vcpu_enter(struct vcpu *vcpu);
 
-/* Not halted, or an event is pending that ends the halt. Any context. */
+/* Not halted, or an event is pending that ends the halt. The vCPU's thread, loaded. */
 bool arch_vcpu_runnable(struct vcpu *vcpu);
 /* The vCPU woke up: mp_state changes. 1 = go on, 0 or errno as arch_vcpu_enter(). */
 int arch_vcpu_wakeup(struct vcpu *vcpu);

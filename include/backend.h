@@ -95,7 +95,11 @@ void backend_cancel_injection(struct vcpu *vcpu);
 #define WINDOW_NMI BIT(1)
 /* Exit as soon as the guest could take an interrupt / NMI; the set of windows wanted. */
 void backend_set_windows(struct vcpu *vcpu, u32 windows);
-/* The instruction that exited is done: RIP past it, shadow of STI / MOV SS gone. */
+/* An instruction has been carried out: the shadow of STI / MOV SS ends, debug traps become due. */
+void backend_end_insn(struct vcpu *vcpu);
+/* The instruction that exited is done: RIP past it, and backend_end_insn(). */
 void backend_skip_insn(struct vcpu *vcpu);
+/* Shadow, RFLAGS.TF or DEBUGCTL may have been set from outside: make them fit for an entry. */
+void backend_settle_shadow(struct vcpu *vcpu);
 
 #endif

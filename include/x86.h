@@ -84,7 +84,6 @@ struct x86_events {
 		u8 vector;
 		u8 type;
 		u32 error;
-		u64 payload; /* CR2 of #PF, DR6 bits of #DB: applied on delivery */
 		u32 insn_len;
 	} exception;
 	struct {
@@ -112,6 +111,7 @@ struct x86_msrs {
 struct x86_pio {
 	u32 count; /* elements of INS in this round */
 	u8 size;   /* 1, 2, 4 */
+	u64 rip;   /* behind IN: if userspace has moved the vCPU, the value is lost */
 };
 
 struct vcpu_arch {
@@ -192,13 +192,17 @@ void backend_cache_reg(struct vcpu *vcpu, enum vcpu_reg reg);
 void event_queue_exception(struct vcpu *vcpu, u8 vector);
 void event_queue_exception_error(struct vcpu *vcpu, u8 vector, u32 error);
 void event_queue_page_fault(struct vcpu *vcpu, u64 address, u32 error);
+/* #DB for the reasons @bits: B0..B3, BD, BS of DR6. */
+void event_queue_debug(struct vcpu *vcpu, u64 bits);
+/* What #DB does to DR7 and DEBUGCTL when it is delivered without having been queued here. */
+void event_enter_debug_handler(struct vcpu *vcpu);
 /* An exit interrupted the delivery of @ev: it comes first at the next entry. */
 void event_requeue(struct vcpu *vcpu, const struct x86_event *ev);
 /* Before entry: choose and inject by priority, open windows. 1 = go on, 0/errno = stop. */
 int event_inject(struct vcpu *vcpu);
 /* After an exit: events that were in the VMCS have been delivered unless requeued. */
 void event_clear_injected(struct vcpu *vcpu);
-/* An interrupt or NMI that could be taken now (ends HLT). Any context for the pending bits. */
+/* An interrupt or NMI that could be taken now (ends HLT). */
 bool event_wakes(struct vcpu *vcpu);
 /* Could userspace inject an ExtINT by KVM_INTERRUPT now? */
 bool event_ready_for_user_irq(struct vcpu *vcpu);

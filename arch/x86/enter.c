@@ -12,7 +12,8 @@
 #include <arch.h>
 #include <backend.h>
 
-/* --- INIT, SIPI, HLT --------------------------------------------------------------------------------- */
+/* --- INIT, SIPI, HLT
+ * --------------------------------------------------------------------------------- */
 
 /* SDM "MP Initialization Protocol": execution starts at 000VV000H in real mode. */
 static void start_by_sipi(struct vcpu *vcpu, u8 vector)
@@ -38,9 +39,9 @@ static void handle_init_sipi(struct vcpu *vcpu)
 	if (vlapic_take_init(apic)) {
 		vcpu_reset(vcpu, true);
 		/* The boot CPU starts over at the reset vector; the others wait for a SIPI. */
-		vcpu->arch.mp_state = apic->base_msr & MSR_IA32_APICBASE_BSP ?
-					      KVM_MP_STATE_RUNNABLE :
-					      KVM_MP_STATE_INIT_RECEIVED;
+		vcpu->arch.mp_state = apic->base_msr & MSR_IA32_APICBASE_BSP
+					      ? KVM_MP_STATE_RUNNABLE
+					      : KVM_MP_STATE_INIT_RECEIVED;
 	}
 	/* In any other state a SIPI is lost: Linux, for one, always sends a second one. */
 	if (vlapic_take_sipi(apic, &vector) && vcpu->arch.mp_state == KVM_MP_STATE_INIT_RECEIVED)
@@ -84,7 +85,8 @@ int arch_vcpu_wakeup(struct vcpu *vcpu)
 	return 1;
 }
 
-/* --- one entry --------------------------------------------------------------------------------------------- */
+/* --- one entry
+ * --------------------------------------------------------------------------------------------- */
 
 /* Requests that end KVM_RUN. 1 = go on, 0 = to userspace, errno. */
 static int handle_final_requests(struct vcpu *vcpu)
@@ -97,8 +99,6 @@ static int handle_final_requests(struct vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return 0;
 	}
-	vcpu_take_request(vcpu, REQ_KICK);
-	vcpu_take_request(vcpu, REQ_UNBLOCK);
 	return 1;
 }
 
@@ -195,13 +195,15 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 	return entered ? backend_handle_exit(vcpu) : 1;
 }
 
-/* --- one KVM_RUN ------------------------------------------------------------------------------------------------ */
+/* --- one KVM_RUN
+ * ------------------------------------------------------------------------------------------------ */
 
 int arch_vcpu_run_begin(struct vcpu *vcpu)
 {
-	int (*complete)(struct vcpu *vcpu) = vcpu->arch.complete;
+	int (*complete)(struct vcpu * vcpu) = vcpu->arch.complete;
 
 	fpu_load_guest(vcpu);
+	backend_settle_shadow(vcpu); /* userspace may have set RFLAGS and the shadow */
 	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE) {
 		vcpu->arch.cr8 = vcpu->run->cr8 & 0xf;
 		vcpu_set_request(vcpu, REQ_EVENT);
@@ -226,6 +228,6 @@ void arch_vcpu_run_end(struct vcpu *vcpu)
 		run->cr8 = irqchip_get_cr8(&vcpu->vm->chip, vcpu->index);
 		run->apic_base = vcpu->arch.apic.base_msr;
 	}
-	run->ready_for_interrupt_injection = vcpu->vm->irqchip_mode == IRQCHIP_KERNEL ||
-					     event_ready_for_user_irq(vcpu);
+	run->ready_for_interrupt_injection =
+		vcpu->vm->irqchip_mode == IRQCHIP_KERNEL || event_ready_for_user_irq(vcpu);
 }

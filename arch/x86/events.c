@@ -3,17 +3,23 @@
  * Exceptions, NMIs and interrupts on their way into the guest: what is pending, what comes first,
  * what has to wait for which window.
  *
- * An event is first *pending*. At an entry at most one becomes *injected*: its side effects (CR2, DR6,
- * the acknowledge at the LAPIC or PIC) have happened and it must arrive, so when an exit interrupts
- * its delivery, it is requeued and goes first next time. Order: SDM "Priority Among Concurrent
- * Events" and "Event Injection".
+ * An event is first *pending*. At an entry at most one becomes *injected*: its side effects (CR2,
+ * DR6, the acknowledge at the LAPIC or PIC) have happened and it must arrive, so when an exit
+ * interrupts its delivery, it is requeued and goes first next time. Order: SDM "Priority Among
+ * Concurrent Events" and "Event Injection".
  */
+#include <uapi/asm/debugreg.h>
+#include <asm/msr-index.h>
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 #include <arch.h>
 #include <backend.h>
 
-/* --- exceptions --------------------------------------------------------------------------------------- */
+#define DR6_BD BIT_ULL(13)
+#define DR7_GD BIT_ULL(13)
+
+/* --- exceptions
+ * --------------------------------------------------------------------------------------- */
 
 enum exception_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
 
@@ -36,7 +42,7 @@ static enum exception_class exception_class(u8 vector)
 	}
 }
 
-static void queue_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 error, u64 payload)
+static void queue_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 error)
 {
 	struct x86_events *ev = &vcpu->arch.ev;
 	enum exception_class first = BENIGN, second = exception_class(vector);
@@ -52,38 +58,46 @@ static void queue_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 er
 		vector = X86_TRAP_DF;
 		has_error = true;
 		error = 0;
-		payload = 0;
 	}
 	/* A benign pair: the second is taken now, the first comes again with its instruction. */
 	ev->exception.pending = true;
 	ev->exception.injected = false;
 	ev->exception.vector = vector;
-	ev->exception.type = vector == X86_TRAP_BP || vector == X86_TRAP_OF ? EVENT_SOFT_EXC :
-									      EVENT_HW_EXCEPTION;
+	ev->exception.type = vector == X86_TRAP_BP || vector == X86_TRAP_OF ? EVENT_SOFT_EXC
+									    : EVENT_HW_EXCEPTION;
 	ev->exception.has_error = has_error;
 	ev->exception.error = error;
-	ev->exception.payload = payload;
 	ev->exception.insn_len = 0;
 	vcpu_set_request(vcpu, REQ_EVENT);
 }
 
 void event_queue_exception(struct vcpu *vcpu, u8 vector)
 {
-	queue_exception(vcpu, vector, false, 0, 0);
+	queue_exception(vcpu, vector, false, 0);
 }
 
 void event_queue_exception_error(struct vcpu *vcpu, u8 vector, u32 error)
 {
-	/* Real mode pushes no error codes. */
-	queue_exception(vcpu, vector, vcpu_reg(vcpu, REG_CR0) & X86_CR0_PE, error, 0);
+	queue_exception(vcpu, vector, true, error);
 }
 
 void event_queue_page_fault(struct vcpu *vcpu, u64 address, u32 error)
 {
-	queue_exception(vcpu, X86_TRAP_PF, true, error, address);
+	/* At once: whoever saves a pending #PF, saves CR2 without knowing of the connection. */
+	vcpu->arch.cr2 = address;
+	queue_exception(vcpu, X86_TRAP_PF, true, error);
 }
 
-/* --- around an exit ---------------------------------------------------------------------------------------- */
+void event_queue_debug(struct vcpu *vcpu, u64 bits)
+{
+	/* The processor never clears a bit of DR6 but these four. */
+	vcpu->arch.dr6 &= ~DR_TRAP_BITS;
+	vcpu->arch.dr6 |= bits & (DR_TRAP_BITS | DR_STEP | DR6_BD);
+	queue_exception(vcpu, X86_TRAP_DB, false, 0);
+}
+
+/* --- around an exit
+ * ---------------------------------------------------------------------------------------- */
 
 void event_clear_injected(struct vcpu *vcpu)
 {
@@ -122,7 +136,8 @@ void event_requeue(struct vcpu *vcpu, const struct x86_event *e)
 	vcpu_set_request(vcpu, REQ_EVENT);
 }
 
-/* --- at an entry --------------------------------------------------------------------------------------------- */
+/* --- at an entry
+ * --------------------------------------------------------------------------------------------- */
 
 static void inject_exception(struct vcpu *vcpu)
 {
@@ -130,7 +145,8 @@ static void inject_exception(struct vcpu *vcpu)
 	struct x86_event e = {
 		.vector = ev->exception.vector,
 		.type = ev->exception.type,
-		.has_error = ev->exception.has_error,
+		/* Real mode pushes no error codes. */
+		.has_error = ev->exception.has_error && (vcpu_reg(vcpu, REG_CR0) & X86_CR0_PE),
 		.error = ev->exception.error,
 		.insn_len = ev->exception.insn_len,
 	};
@@ -139,16 +155,28 @@ static void inject_exception(struct vcpu *vcpu)
 	vcpu->stats.exceptions_injected++;
 }
 
+/* The handler of #DB shall not trap itself: SDM "Debug Control Register (DR7)", "IA32_DEBUGCTL
+ * MSR". */
+void event_enter_debug_handler(struct vcpu *vcpu)
+{
+	u64 debugctl = 0;
+
+	if (vcpu->arch.dr7 & DR7_GD) {
+		vcpu->arch.dr7 &= ~DR7_GD;
+		backend_set_dr7(vcpu, vcpu->arch.dr7);
+	}
+	backend_get_msr(vcpu, MSR_IA32_DEBUGCTLMSR, &debugctl);
+	if (debugctl & DEBUGCTLMSR_BTF)
+		backend_set_msr(vcpu, MSR_IA32_DEBUGCTLMSR, debugctl & ~DEBUGCTLMSR_BTF);
+}
+
 /* Side effects that come with the delivery, once. */
 static void start_exception(struct vcpu *vcpu)
 {
 	struct x86_events *ev = &vcpu->arch.ev;
 
-	if (ev->exception.vector == X86_TRAP_PF)
-		vcpu->arch.cr2 = ev->exception.payload;
 	if (ev->exception.vector == X86_TRAP_DB) {
-		vcpu->arch.dr7 &= ~BIT_ULL(13); /* GD */
-		backend_set_dr7(vcpu, vcpu->arch.dr7);
+		event_enter_debug_handler(vcpu);
 	} else if (ev->exception.type == EVENT_HW_EXCEPTION) {
 		/* Faults push RF = 1, so that an instruction breakpoint does not hit twice. */
 		vcpu_set_reg(vcpu, REG_RFLAGS, vcpu_reg(vcpu, REG_RFLAGS) | X86_EFLAGS_RF);
@@ -276,17 +304,20 @@ int event_inject(struct vcpu *vcpu)
 	drop_surplus_nmi(vcpu);
 	if (!reinject(vcpu) && !inject_new(vcpu))
 		backend_cancel_injection(vcpu);
+	/* The NMI window may open in the shadow of STI, where nmi_open() says no; with it IF is
+	 * set. */
 	if (atomic_read(&ev->nmi_pending))
-		windows |= WINDOW_NMI;
+		windows |= backend_blocking(vcpu) & BLOCK_STI ? WINDOW_IRQ : WINDOW_NMI;
 	if (interrupt_waits(vcpu))
 		windows |= WINDOW_IRQ;
-	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE && vcpu->run->request_interrupt_window)
+	if (vcpu->vm->irqchip_mode != IRQCHIP_KERNEL && vcpu->run->request_interrupt_window)
 		windows |= WINDOW_IRQ;
 	backend_set_windows(vcpu, windows);
 	return 1;
 }
 
-/* --- from outside ---------------------------------------------------------------------------------------------- */
+/* --- from outside
+ * ---------------------------------------------------------------------------------------------- */
 
 void event_nmi(struct vcpu *vcpu)
 {
@@ -316,7 +347,8 @@ bool event_ready_for_user_irq(struct vcpu *vcpu)
 	       !ev->nmi_injected && !ev->interrupt.injected && interrupts_open(vcpu);
 }
 
-/* --- KVM_GET/SET_VCPU_EVENTS ------------------------------------------------------------------------------------ */
+/* --- KVM_GET/SET_VCPU_EVENTS
+ * ------------------------------------------------------------------------------------ */
 
 void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e)
 {
@@ -358,15 +390,16 @@ int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e)
 	ev->exception.pending = false;
 	ev->exception.injected = e->exception.injected;
 	ev->exception.vector = e->exception.nr;
-	ev->exception.type = e->exception.nr == X86_TRAP_BP || e->exception.nr == X86_TRAP_OF ?
-				     EVENT_SOFT_EXC :
-				     EVENT_HW_EXCEPTION;
+	ev->exception.type = e->exception.nr == X86_TRAP_BP || e->exception.nr == X86_TRAP_OF
+				     ? EVENT_SOFT_EXC
+				     : EVENT_HW_EXCEPTION;
 	ev->exception.has_error = e->exception.has_error_code;
 	ev->exception.error = e->exception.error_code;
 	ev->exception.insn_len = ev->exception.type == EVENT_SOFT_EXC;
 	ev->interrupt.injected = e->interrupt.injected;
 	ev->interrupt.soft = e->interrupt.soft;
 	ev->interrupt.vector = e->interrupt.nr;
+	ev->interrupt.insn_len = 2; /* INT n */
 	if (e->flags & KVM_VCPUEVENT_VALID_SHADOW) {
 		if (e->interrupt.shadow & KVM_X86_SHADOW_INT_STI)
 			shadow |= BLOCK_STI;
@@ -378,8 +411,7 @@ int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e)
 	if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
 		atomic_set(&ev->nmi_pending, e->nmi.pending ? 1 : 0);
 	backend_set_blocking(vcpu, BLOCK_NMI, e->nmi.masked ? BLOCK_NMI : 0);
-	if ((e->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) &&
-	    vcpu->vm->irqchip_mode != IRQCHIP_NONE)
+	if ((e->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->vm->irqchip_mode != IRQCHIP_NONE)
 		vcpu->arch.apic.sipi_vector = e->sipi_vector;
 	vcpu_set_request(vcpu, REQ_EVENT);
 	return 0;

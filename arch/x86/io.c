@@ -6,6 +6,9 @@
  * it is fetched, decoded (insn.c), and its accesses are carried out piece by piece. A piece lies in
  * one page; RAM pieces are done at once, device pieces may leave to userspace in between, and the
  * instruction waits in vcpu->arch.mmio for KVM_RUN to come back. Registers change only at its end.
+ *
+ * Userspace may set registers while an access waits for it. Those that the instruction does not
+ * change stay as they were set; if RIP is another one, the instruction is forgotten (a reset).
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -23,18 +26,20 @@ struct piece {
 	gpa_t gpa;
 	u8 len;
 	u8 offset; /* in the access's value */
-	u8 acc;	   /* index into x.acc[] */
+	u8 acc;    /* index into x.acc[] */
 };
 
 struct x86_mmio {
 	struct ginsn_exec x;
+	struct ginsn_state before; /* registers at the start of the instruction */
 	struct piece piece[MAX_PIECES];
 	unsigned int n;
 	unsigned int next;
 	bool writing; /* reads are done and the instruction has been executed */
 };
 
-/* --- in-kernel devices ------------------------------------------------------------------------------------ */
+/* --- in-kernel devices
+ * ------------------------------------------------------------------------------------ */
 
 static bool in_lapic_page(struct vcpu *vcpu, gpa_t gpa)
 {
@@ -80,7 +85,9 @@ static bool port_write(struct vcpu *vcpu, u16 port, u32 len, const void *data)
 	       !iobus_write(vcpu, IOBUS_PIO, port, len, data);
 }
 
-/* --- ports ---------------------------------------------------------------------------------------------------- */
+/* --- ports
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 /* IN leaves the upper half of RAX alone, except that 32-bit results clear it. */
 static void set_rax(struct vcpu *vcpu, const void *data, u8 size)
@@ -109,6 +116,8 @@ static int exit_to_userspace_io(struct vcpu *vcpu, u16 port, u8 size, bool in, u
 
 static int complete_in(struct vcpu *vcpu)
 {
+	if (vcpu_reg(vcpu, REG_RIP) != vcpu->arch.pio.rip)
+		return 1;
 	set_rax(vcpu, vcpu->pio_data, vcpu->arch.pio.size);
 	return 1;
 }
@@ -129,11 +138,13 @@ int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in)
 		return 1;
 	}
 	vcpu->arch.pio.size = size;
+	vcpu->arch.pio.rip = vcpu_reg(vcpu, REG_RIP);
 	vcpu->arch.complete = complete_in;
 	return exit_to_userspace_io(vcpu, port, size, true, 1);
 }
 
-/* --- guest-linear memory ---------------------------------------------------------------------------------------- */
+/* --- guest-linear memory
+ * ---------------------------------------------------------------------------------------- */
 
 static int walk_read(void *ctx, u64 gpa, void *buf, size_t n)
 {
@@ -177,7 +188,8 @@ static int translate(struct vcpu *vcpu, u64 la, u32 access, gpa_t *gpa)
 	return r;
 }
 
-/* --- instructions: fetch, state, failure -------------------------------------------------------------------------- */
+/* --- instructions: fetch, state, failure
+ * -------------------------------------------------------------------------- */
 
 int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len)
 {
@@ -200,8 +212,8 @@ int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len)
 /* Fetch up to the end of the page that holds byte @have, behind the @have bytes already there. */
 static int fetch_more(struct vcpu *vcpu, u64 la, u8 *bytes, unsigned int have)
 {
-	unsigned int n = min_t(unsigned int, GINSN_MAX_LEN - have,
-			       PAGE_SIZE - offset_in_page(la + have));
+	unsigned int n =
+		min_t(unsigned int, GINSN_MAX_LEN - have, PAGE_SIZE - offset_in_page(la + have));
 	gpa_t gpa;
 	int r;
 
@@ -235,37 +247,45 @@ static void instruction_state(struct vcpu *vcpu, struct ginsn_state *st)
 	}
 }
 
-/* Registers as the instruction leaves them, and what the processor does between instructions. */
-static void commit_state(struct vcpu *vcpu, const struct ginsn_state *st)
+/* Has userspace moved the vCPU elsewhere while the instruction waited? */
+static bool instruction_is_stale(struct vcpu *vcpu, const struct x86_mmio *m)
 {
-	memcpy(vcpu->arch.regs, st->gpr, sizeof(st->gpr));
-	vcpu_set_reg(vcpu, REG_RSP, st->gpr[GINSN_RSP]);
-	vcpu_set_reg(vcpu, REG_RIP, st->rip);
-	vcpu_set_reg(vcpu, REG_RFLAGS, st->rflags);
-	backend_set_blocking(vcpu, BLOCK_STI | BLOCK_MOVSS, 0);
-	if (st->rflags & X86_EFLAGS_TF) {
-		vcpu->arch.dr6 |= BIT(14); /* BS */
-		event_queue_exception(vcpu, X86_TRAP_DB);
-	}
+	return vcpu_reg(vcpu, REG_RIP) != m->before.rip;
+}
+
+/* What the instruction has changed, and what the processor does between instructions. */
+static void commit_state(struct vcpu *vcpu, const struct x86_mmio *m)
+{
+	const struct ginsn_state *before = &m->before, *after = &m->x.st;
+	u64 flags = before->rflags ^ after->rflags;
+	int i;
+
+	for (i = 0; i < GINSN_NR_GPR; i++)
+		if (after->gpr[i] != before->gpr[i])
+			vcpu_set_reg(vcpu, i, after->gpr[i]);
+	vcpu_set_reg(vcpu, REG_RIP, after->rip);
+	vcpu_set_reg(vcpu, REG_RFLAGS,
+		     (vcpu_reg(vcpu, REG_RFLAGS) & ~flags) | (after->rflags & flags));
+	backend_end_insn(vcpu);
 }
 
 /*
  * Fetch and decode the instruction at CS:RIP, and plan its accesses. 1 = planned; 2 = an exception
  * is queued for the guest instead; 0 = to userspace as an emulation failure.
  */
-static int decode_at_rip(struct vcpu *vcpu, struct ginsn_exec *x)
+static int decode_at_rip(struct vcpu *vcpu, struct x86_mmio *m)
 {
+	struct ginsn_state *st = &m->before;
 	u8 bytes[GINSN_MAX_LEN] = {};
-	struct ginsn_state st;
 	enum ginsn_mode mode;
 	struct ginsn insn;
 	int have = 0, r;
 	u64 la;
 
-	instruction_state(vcpu, &st);
-	mode = ginsn_mode(vcpu_reg(vcpu, REG_CR0) & X86_CR0_PE, st.rflags & X86_EFLAGS_VM,
-			  vcpu->arch.efer & EFER_LMA, st.seg[GINSN_CS].ar);
-	la = mode == GINSN_MODE_64 ? st.rip : (u32)(st.seg[GINSN_CS].base + st.rip);
+	instruction_state(vcpu, st);
+	mode = ginsn_mode(vcpu_reg(vcpu, REG_CR0) & X86_CR0_PE, st->rflags & X86_EFLAGS_VM,
+			  vcpu->arch.efer & EFER_LMA, st->seg[GINSN_CS].ar);
+	la = mode == GINSN_MODE_64 ? st->rip : (u32)(st->seg[GINSN_CS].base + st->rip);
 	do {
 		r = fetch_more(vcpu, la, bytes, have);
 		if (r == 1)
@@ -283,14 +303,16 @@ static int decode_at_rip(struct vcpu *vcpu, struct ginsn_exec *x)
 		return io_emulation_failed(vcpu, bytes, have);
 	if (r)
 		return 2;
-	if (ginsn_plan(x, &insn, &st)) {
-		event_queue_exception_error(vcpu, x->vector, 0);
+	if (ginsn_plan(&m->x, &insn, st)) {
+		event_queue_exception_error(vcpu, m->x.vector, 0);
 		return 2;
 	}
 	return 1;
 }
 
-/* --- string I/O ------------------------------------------------------------------------------------------------------- */
+/* --- string I/O
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 /* INS and OUTS: m->x is the instruction, piece[0].gpa where its round's memory is. */
 static int complete_string_in(struct vcpu *vcpu)
@@ -299,12 +321,16 @@ static int complete_string_in(struct vcpu *vcpu)
 	u32 count = vcpu->arch.pio.count;
 	u8 size = vcpu->arch.pio.size;
 
+	if (instruction_is_stale(vcpu, m))
+		return 1;
 	if (vm_write_guest(vcpu->vm, m->piece[0].gpa, vcpu->pio_data, (size_t)count * size))
 		return io_emulation_failed(vcpu, m->x.insn.bytes, m->x.insn.len);
 	ginsn_string_advance(&m->x.insn, &m->x.st, count);
-	commit_state(vcpu, &m->x.st);
+	commit_state(vcpu, m);
 	return 1;
 }
+
+static int start_pieces(struct vcpu *vcpu, struct x86_mmio *m);
 
 static struct x86_mmio *instruction_slot(struct vcpu *vcpu)
 {
@@ -313,12 +339,12 @@ static struct x86_mmio *instruction_slot(struct vcpu *vcpu)
 	return vcpu->arch.mmio;
 }
 
-/* How many elements one round moves: ascending, within one page of memory; else one by one. */
+/* How many elements one round moves: ascending, within one page, not single-stepped; else one. */
 static u32 string_round(const struct ginsn_exec *x, u64 la, u8 size)
 {
 	if (offset_in_page(la) + size > PAGE_SIZE)
 		return 0; /* crosses a page */
-	if (x->st.rflags & X86_EFLAGS_DF)
+	if (x->st.rflags & (X86_EFLAGS_DF | X86_EFLAGS_TF))
 		return 1;
 	return ginsn_string_count(&x->insn, &x->st, la);
 }
@@ -335,7 +361,7 @@ static int string_out(struct vcpu *vcpu, struct x86_mmio *m, u16 port, u8 size, 
 			break;
 	/* What userspace gets counts as done: it will see each element exactly once. */
 	ginsn_string_advance(&m->x.insn, &m->x.st, count);
-	commit_state(vcpu, &m->x.st);
+	commit_state(vcpu, m);
 	if (done == count)
 		return 1;
 	memmove(data, data + done * size, (size_t)(count - done) * size);
@@ -361,6 +387,13 @@ static int string_in(struct vcpu *vcpu, u16 port, u8 size, u32 count)
 	return complete_string_in(vcpu);
 }
 
+static bool is_ram(struct vcpu *vcpu, gpa_t gpa, bool write)
+{
+	const struct memslot *slot = memslot_find(vm_slots(vcpu->vm), gpa >> PAGE_SHIFT);
+
+	return slot && !(write && (slot->flags & KVM_MEM_READONLY));
+}
+
 int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in)
 {
 	struct x86_mmio *m = instruction_slot(vcpu);
@@ -370,7 +403,7 @@ int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in)
 
 	if (!m)
 		return -ENOMEM;
-	r = decode_at_rip(vcpu, &m->x);
+	r = decode_at_rip(vcpu, m);
 	if (r != 1)
 		return r ? 1 : 0;
 	/* The guest may have rewritten the instruction since the exit: then let it run that one. */
@@ -378,21 +411,25 @@ int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in)
 		return 1;
 	if (!m->x.nr_acc) { /* REP with a count of zero */
 		ginsn_execute(&m->x);
-		commit_state(vcpu, &m->x.st);
+		commit_state(vcpu, m);
 		return 1;
 	}
 	mem = in ? &m->x.acc[1] : &m->x.acc[0];
 	count = string_round(&m->x, mem->addr, size);
 	if (!count)
-		return io_mmio(vcpu); /* the general way, piece by piece */
+		return start_pieces(vcpu, m);
 	r = translate(vcpu, mem->addr, in ? GWALK_WRITE : 0, &m->piece[0].gpa);
 	if (r)
 		return r == 1 ? 1 : io_emulation_failed(vcpu, m->x.insn.bytes, m->x.insn.len);
+	if (!is_ram(vcpu, m->piece[0].gpa, in))
+		return start_pieces(vcpu, m);
 	count = min_t(u32, count, PAGE_SIZE / size);
 	return in ? string_in(vcpu, port, size, count) : string_out(vcpu, m, port, size, count);
 }
 
-/* --- MMIO ----------------------------------------------------------------------------------------------------------------- */
+/* --- MMIO
+ * -----------------------------------------------------------------------------------------------------------------
+ */
 
 /* Translate access @i of the plan into pieces. As translate(). */
 static int add_pieces(struct vcpu *vcpu, struct x86_mmio *m, unsigned int i)
@@ -466,6 +503,8 @@ static int complete_read(struct vcpu *vcpu)
 	struct ginsn_access *acc = &m->x.acc[p->acc];
 	const void *data = acc->flags & GINSN_ACC_PORT ? vcpu->pio_data : vcpu->run->mmio.data;
 
+	if (instruction_is_stale(vcpu, m))
+		return 1;
 	memcpy((u8 *)&acc->value + p->offset, data, p->len);
 	m->next++;
 	return mmio_continue(vcpu);
@@ -473,6 +512,8 @@ static int complete_read(struct vcpu *vcpu)
 
 static int complete_write(struct vcpu *vcpu)
 {
+	if (instruction_is_stale(vcpu, vcpu->arch.mmio))
+		return 1;
 	vcpu->arch.mmio->next++;
 	return mmio_continue(vcpu);
 }
@@ -504,8 +545,8 @@ static int do_pieces(struct vcpu *vcpu, struct x86_mmio *m)
 
 		if (!(acc->flags & wanted))
 			continue;
-		done = m->writing ? write_piece(vcpu, acc, p, data) :
-				    read_piece(vcpu, acc, p, data);
+		done = m->writing ? write_piece(vcpu, acc, p, data)
+				  : read_piece(vcpu, acc, p, data);
 		if (!done)
 			return leave_for_piece(vcpu, m, p);
 	}
@@ -528,21 +569,16 @@ static int mmio_continue(struct vcpu *vcpu)
 		if (r != 1)
 			return r;
 	}
-	commit_state(vcpu, &m->x.st);
+	commit_state(vcpu, m);
 	return 1;
 }
 
-int io_mmio(struct vcpu *vcpu)
+/* The general way: all accesses of the instruction that is in @m, piece by piece. */
+static int start_pieces(struct vcpu *vcpu, struct x86_mmio *m)
 {
-	struct x86_mmio *m = instruction_slot(vcpu);
 	unsigned int i;
 	int r;
 
-	if (!m)
-		return -ENOMEM;
-	r = decode_at_rip(vcpu, &m->x);
-	if (r != 1)
-		return r ? 1 : 0;
 	m->n = 0;
 	m->next = 0;
 	m->writing = false;
@@ -550,10 +586,29 @@ int io_mmio(struct vcpu *vcpu)
 		m->x.acc[i].value = 0;
 		r = add_pieces(vcpu, m, i);
 		if (r)
-			return r == 1 ? 1 :
-					io_emulation_failed(vcpu, m->x.insn.bytes, m->x.insn.len);
+			return r == 1 ? 1
+				      : io_emulation_failed(vcpu, m->x.insn.bytes, m->x.insn.len);
 	}
 	return mmio_continue(vcpu);
+}
+
+int io_mmio(struct vcpu *vcpu)
+{
+	struct x86_mmio *m = instruction_slot(vcpu);
+	int r;
+
+	if (!m)
+		return -ENOMEM;
+	r = decode_at_rip(vcpu, m);
+	if (r != 1)
+		return r ? 1 : 0;
+	/*
+	 * INS and OUTS exit for their port before they touch memory, so the code has been rewritten
+	 * meanwhile. Let the processor run it: only that checks who may use the port.
+	 */
+	if (m->x.insn.op == GINSN_INS || m->x.insn.op == GINSN_OUTS)
+		return 1;
+	return start_pieces(vcpu, m);
 }
 
 void io_vcpu_destroy(struct vcpu *vcpu)

@@ -395,7 +395,7 @@ static bool sregs_valid(struct vcpu *vcpu, const struct kvm_sregs *s)
 		return false;
 	if (long_mode)
 		return (s->cr4 & X86_CR4_PAE) && (s->efer & EFER_LMA);
-	return !(s->efer & EFER_LMA) && !s->cs.l;
+	return !(s->efer & EFER_LMA) && !s->cs.l && !(s->cr4 & X86_CR4_PCIDE);
 }
 
 int sregs_set(struct vcpu *vcpu, const struct kvm_sregs *s)

@@ -12,18 +12,18 @@
 #include <asm/processor.h>
 #include "vmx.h"
 
-#define EPT_CAP_WALK_4	   BIT_ULL(6)
-#define EPT_CAP_WB	   BIT_ULL(14)
-#define EPT_CAP_2M	   BIT_ULL(16)
-#define EPT_CAP_1G	   BIT_ULL(17)
-#define EPT_CAP_INVEPT	   BIT_ULL(20)
-#define EPT_CAP_AD	   BIT_ULL(21)
+#define EPT_CAP_WALK_4     BIT_ULL(6)
+#define EPT_CAP_WB         BIT_ULL(14)
+#define EPT_CAP_2M         BIT_ULL(16)
+#define EPT_CAP_1G         BIT_ULL(17)
+#define EPT_CAP_INVEPT     BIT_ULL(20)
+#define EPT_CAP_AD         BIT_ULL(21)
 #define EPT_CAP_INVEPT_ONE BIT_ULL(25)
 #define VPID_CAP_INVVPID   BIT_ULL(32)
-#define VPID_CAP_ONE	   BIT_ULL(41)
+#define VPID_CAP_ONE       BIT_ULL(41)
 
-#define BASIC_TRUE_CTLS BIT_ULL(55)
-#define BASIC_MEMTYPE	GENMASK_ULL(53, 50)
+#define BASIC_TRUE_CTLS    BIT_ULL(55)
+#define BASIC_MEMTYPE      GENMASK_ULL(53, 50)
 
 struct vmx_caps vmx_caps __ro_after_init;
 
@@ -133,7 +133,8 @@ static void __init resolve_mitigations(void)
 	if (boot_cpu_has_bug(X86_BUG_L1TF) && !(arch_cap & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH)) {
 		vmx_caps.flush_l1d = boot_cpu_has(X86_FEATURE_FLUSH_L1D);
 		if (!vmx_caps.flush_l1d)
-			pr_warn("L1TF: no L1D flush without a microcode update; guests may read the L1 cache\n");
+			pr_warn("L1TF: no L1D flush without a microcode update; guests may read "
+				"the L1 cache\n");
 	}
 	if (boot_cpu_has(X86_FEATURE_MD_CLEAR))
 		vmx_caps.verw = boot_cpu_has_bug(X86_BUG_MDS) || boot_cpu_has_bug(X86_BUG_TAA) ||

@@ -17,19 +17,19 @@
 #include <compat_x86.h>
 #include "vmx.h"
 
-#define EPT_READ   BIT_ULL(0)
-#define EPT_WRITE  BIT_ULL(1)
-#define EPT_EXEC   BIT_ULL(2)
-#define EPT_RIGHTS (EPT_READ | EPT_WRITE | EPT_EXEC)
-#define EPT_WB	   (6ULL << 3)
-#define EPT_IPAT   BIT_ULL(6) /* write-back whatever the guest's PAT says: it is all host RAM */
-#define EPT_LARGE  BIT_ULL(7)
-#define EPT_ACCESSED BIT_ULL(8)
-#define EPT_DIRTY    BIT_ULL(9)
-#define EPT_ADDR     GENMASK_ULL(51, 12)
+#define EPT_READ            BIT_ULL(0)
+#define EPT_WRITE           BIT_ULL(1)
+#define EPT_EXEC            BIT_ULL(2)
+#define EPT_RIGHTS          (EPT_READ | EPT_WRITE | EPT_EXEC)
+#define EPT_WB              (6ULL << 3)
+#define EPT_IPAT            BIT_ULL(6) /* write-back whatever the guest's PAT says: it is all host RAM */
+#define EPT_LARGE           BIT_ULL(7)
+#define EPT_ACCESSED        BIT_ULL(8)
+#define EPT_DIRTY           BIT_ULL(9)
+#define EPT_ADDR            GENMASK_ULL(51, 12)
 
-#define EPT_LEVELS  4
-#define EPT_ENTRIES 512
+#define EPT_LEVELS          4
+#define EPT_ENTRIES         512
 
 /* Level 1 maps 4 KiB, 2 maps 2 MiB, 3 maps 1 GiB. */
 #define LEVEL_SHIFT(level)  (9 * ((level)-1))
@@ -95,7 +95,8 @@ static unsigned int index_at(gfn_t gfn, int level)
 	return (gfn >> LEVEL_SHIFT(level)) & (EPT_ENTRIES - 1);
 }
 
-/* --- walking the leaves of a range ------------------------------------------------------------------- */
+/* --- walking the leaves of a range
+ * ------------------------------------------------------------------- */
 
 /* Called for each present leaf that touches the range; returns whether it took something away. */
 typedef bool (*leaf_fn)(u64 *entry, int level);
@@ -170,7 +171,8 @@ bool arch_mmu_age_locked(struct vm *vm, gfn_t start, gfn_t end, bool clear)
 	return for_range(vm, start, end, clear ? clear_accessed : test_accessed);
 }
 
-/* --- faults ------------------------------------------------------------------------------------------------ */
+/* --- faults
+ * ------------------------------------------------------------------------------------------------ */
 
 /* What a fault is about, and what it found out before taking the lock. */
 struct fault {
@@ -180,8 +182,8 @@ struct fault {
 	hva_t hva;
 	bool write;
 	struct page *page;
-	bool writable; /* the host maps it writable */
-	int level;	      /* of the entry to install */
+	bool writable;              /* the host maps it writable */
+	int level;                  /* of the entry to install */
 	u64 *spare[EPT_LEVELS - 1]; /* zeroed tables, allocated beforehand */
 	int nr_spare;
 	u64 *retired; /* a table that a large entry replaced; free after the flush */
@@ -257,8 +259,8 @@ static int find_page(struct fault *f)
 		return 0;
 	}
 	f->writable = f->write;
-	return get_user_pages_fast(f->hva, 1, f->write ? FOLL_WRITE : 0, &f->page) == 1 ? 0 :
-											  -EFAULT;
+	return get_user_pages_fast(f->hva, 1, f->write ? FOLL_WRITE : 0, &f->page) == 1 ? 0
+											: -EFAULT;
 }
 
 static int refill_spares(struct fault *f)
@@ -316,17 +318,21 @@ static bool install_locked(struct fault *f, struct ept *ept)
 	old = READ_ONCE(*entry);
 	if (is_table(old, f->level))
 		f->retired = table_of(old);
+	/*
+	 * Another vCPU may have written here since we looked. Its right to do so stays: it could be
+	 * cached there, and the dirty log flushes only what it has taken away itself.
+	 */
+	else if (!((old ^ new) & EPT_ADDR))
+		new |= old &(EPT_WRITE | EPT_DIRTY);
 	WRITE_ONCE(*entry, new);
 	/* More rights need no flush: the violation has dropped what was cached for the address. */
-	return split || is_table(old, f->level) ||
-	       ((old & EPT_RIGHTS) && ((old ^ new) & EPT_ADDR));
+	return split || is_table(old, f->level) || ((old & EPT_RIGHTS) && ((old ^ new) & EPT_ADDR));
 }
 
 /* Install it, unless the host's mapping or the slots changed under us. */
 static void map_page(struct fault *f, unsigned long seq)
 {
 	struct vm *vm = f->vcpu->vm;
-	bool flush;
 
 	spin_lock(&vm->mmu_lock);
 	if (notifier_retry_locked(vm, seq, f->hva)) {
@@ -335,10 +341,10 @@ static void map_page(struct fault *f, unsigned long seq)
 	}
 	if (f->write)
 		dirty_mark(f->slot, f->gfn);
-	flush = install_locked(f, vm->arch.ept);
-	spin_unlock(&vm->mmu_lock);
-	if (flush)
+	/* Under the lock: who finds nothing to zap where a large page was relies on the flush. */
+	if (install_locked(f, vm->arch.ept))
 		vm_flush_tlb(vm);
+	spin_unlock(&vm->mmu_lock);
 	if (f->retired)
 		free_table(f->retired, f->level - 1);
 	f->retired = NULL;
@@ -377,7 +383,7 @@ int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification)
 	vcpu->stats.ept_faults++;
 	f.slot = memslot_find(vm_slots(vcpu->vm), f.gfn);
 	if (!f.slot || (f.write && (f.slot->flags & KVM_MEM_READONLY)))
-		return io_mmio(vcpu);
+		return vmx_mmio(vcpu);
 	f.hva = memslot_hva(f.slot, f.gfn);
 	r = handle_fault(&f, seq);
 	free_spares(&f);

@@ -45,22 +45,41 @@ static int skip_or_gp(struct vcpu *vcpu, int failed)
 	return 1;
 }
 
-/* --- interrupts and exceptions --------------------------------------------------------------------------- */
+/* --- interrupts and exceptions
+ * --------------------------------------------------------------------------- */
 
 static int handle_ext_intr(struct vcpu *vcpu)
 {
 	return 1; /* run.c has called the host's handler */
 }
 
-static int handle_db(struct vcpu *vcpu)
+/* Interception leaves DR6, DR7 and DEBUGCTL alone; delivery has to change them. */
+static int handle_db(struct vcpu *vcpu, u32 info)
 {
-	u64 bits = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
+	struct x86_event int1 = {
+		.vector = X86_TRAP_DB,
+		.type = EVENT_PRIV_SOFT_EXC,
+	};
 
-	/* Interception leaves DR6 alone; delivery has to set it. Bit 16 (RTM) is inverted. */
-	vcpu->arch.dr6 &= ~(DR_TRAP_BITS | DR_STEP);
-	vcpu->arch.dr6 |= bits & (DR_TRAP_BITS | DR_STEP | BIT(13));
-	event_queue_exception(vcpu, X86_TRAP_DB);
+	if (FIELD_GET(INTR_INFO_TYPE, info) == EVENT_PRIV_SOFT_EXC) {
+		/* INT1 has no reason in DR6, and returns behind itself: delivery needs its length. */
+		int1.insn_len = vmcs_read32(VMCS_EXIT_INSN_LEN);
+		event_enter_debug_handler(vcpu);
+		event_requeue(vcpu, &int1);
+	} else {
+		event_queue_debug(vcpu, vmcs_read_nat(VMCS_EXIT_QUALIFICATION));
+	}
+	/* Unlike other exits, a #DB in a shadow does not leave a step trap pending. */
+	backend_settle_shadow(vcpu);
 	return 1;
+}
+
+/* An IRET that faulted had unblocked NMIs already: SDM "Information About NMI Unblocking Due to
+ * IRET". */
+static void block_nmis_again(struct vcpu *vcpu, bool unblocked)
+{
+	if (unblocked && !(to_vmx(vcpu)->idt_info & INTR_INFO_VALID))
+		backend_set_blocking(vcpu, BLOCK_NMI, BLOCK_NMI);
 }
 
 static int handle_exception(struct vcpu *vcpu)
@@ -70,11 +89,12 @@ static int handle_exception(struct vcpu *vcpu)
 
 	if (FIELD_GET(INTR_INFO_TYPE, info) == EVENT_NMI)
 		return 1; /* the host's */
+	block_nmis_again(vcpu, info & INTR_INFO_NMI_UNBLOCK);
 	switch (info & INTR_INFO_VECTOR) {
 	case X86_TRAP_MC:
 		return 1; /* the host's */
 	case X86_TRAP_DB:
-		return handle_db(vcpu);
+		return handle_db(vcpu, info);
 	case X86_TRAP_AC:
 		event_queue_exception_error(vcpu, X86_TRAP_AC, vmcs_read32(VMCS_EXIT_INTR_ERROR));
 		return 1;
@@ -107,7 +127,8 @@ static int handle_gp(struct vcpu *vcpu)
 	return skip_or_gp(vcpu, 1);
 }
 
-/* --- instructions ------------------------------------------------------------------------------------------ */
+/* --- instructions
+ * ------------------------------------------------------------------------------------------ */
 
 static int handle_cpuid(struct vcpu *vcpu)
 {
@@ -167,8 +188,7 @@ static u64 edx_eax(struct vcpu *vcpu)
 
 static int handle_wrmsr(struct vcpu *vcpu)
 {
-	return skip_or_gp(vcpu,
-			  msr_set(vcpu, (u32)vcpu->arch.regs[REG_RCX], edx_eax(vcpu), false));
+	return skip_or_gp(vcpu, msr_set(vcpu, (u32)vcpu->arch.regs[REG_RCX], edx_eax(vcpu), false));
 }
 
 static int handle_xsetbv(struct vcpu *vcpu)
@@ -176,8 +196,7 @@ static int handle_xsetbv(struct vcpu *vcpu)
 	u32 index = vcpu->arch.regs[REG_RCX];
 
 	/* The processor has checked CR4.OSXSAVE; CPL is ours. */
-	return skip_or_gp(vcpu,
-			  backend_cpl(vcpu) || regs_set_xcr(vcpu, index, edx_eax(vcpu)));
+	return skip_or_gp(vcpu, backend_cpl(vcpu) || regs_set_xcr(vcpu, index, edx_eax(vcpu)));
 }
 
 /* A switch through a task gate or TSS: no 64-bit guest and no current 32-bit one does it. */
@@ -186,7 +205,8 @@ static int handle_task_switch(struct vcpu *vcpu)
 	return io_emulation_failed(vcpu, NULL, 0);
 }
 
-/* --- control and debug registers --------------------------------------------------------------------------- */
+/* --- control and debug registers
+ * --------------------------------------------------------------------------- */
 
 static int write_cr8(struct vcpu *vcpu, u64 value)
 {
@@ -269,15 +289,18 @@ static int handle_cr(struct vcpu *vcpu)
 }
 
 /* DR6 and DR7: SDM "Debug Registers"; bits that read as 1 or 0 whatever is written. */
-#define DR6_ONES 0xffff0ff0ull
+#define DR6_ONES     0xffff0ff0ull
 #define DR6_WRITABLE 0xe00full
-#define DR7_GD BIT_ULL(13)
-#define DR7_ONES 0x400ull
+#define DR6_BD       BIT_ULL(13)
+#define DR7_GD       BIT_ULL(13)
+#define DR7_ONES     0x400ull
 #define DR7_WRITABLE 0xffff2bffull
 
 static int write_dr(struct vcpu *vcpu, unsigned int dr, u64 value)
 {
-	if (dr >= 6 && in_64bit_mode(vcpu) && value >> 32)
+	if (!in_64bit_mode(vcpu))
+		value = (u32)value;
+	if (dr >= 6 && value >> 32)
 		return handle_gp(vcpu);
 	if (dr < 4) {
 		vcpu->arch.dr[array_index_nospec(dr, 4)] = value;
@@ -299,10 +322,7 @@ static int handle_dr(struct vcpu *vcpu)
 	if (backend_cpl(vcpu))
 		return handle_gp(vcpu);
 	if (vcpu->arch.dr7 & DR7_GD) {
-		vcpu->arch.dr6 |= BIT(13);
-		vcpu->arch.dr7 &= ~DR7_GD;
-		backend_set_dr7(vcpu, vcpu->arch.dr7);
-		event_queue_exception(vcpu, X86_TRAP_DB);
+		event_queue_debug(vcpu, DR6_BD);
 		return 1;
 	}
 	if (dr == 4 || dr == 5) {
@@ -313,12 +333,13 @@ static int handle_dr(struct vcpu *vcpu)
 	if (!(qual & QUAL_DR_FROM))
 		return write_dr(vcpu, dr, gpr(vcpu, n));
 	set_gpr(vcpu, n,
-		dr < 4 ? vcpu->arch.dr[array_index_nospec(dr, 4)] :
-			 (dr == 6 ? vcpu->arch.dr6 : vcpu->arch.dr7));
+		dr < 4 ? vcpu->arch.dr[array_index_nospec(dr, 4)]
+		       : (dr == 6 ? vcpu->arch.dr6 : vcpu->arch.dr7));
 	return skip(vcpu);
 }
 
-/* --- I/O and memory ------------------------------------------------------------------------------------------ */
+/* --- I/O and memory
+ * ------------------------------------------------------------------------------------------ */
 
 static int handle_io(struct vcpu *vcpu)
 {
@@ -333,14 +354,35 @@ static int handle_io(struct vcpu *vcpu)
 	return io_port(vcpu, port, size, in);
 }
 
+/* The IDT, a stack or a TSS lies where no memory is: what was to be delivered can't be emulated. */
+static int delivery_failed(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->internal.suberror = KVM_INTERNAL_ERROR_DELIVERY_EV;
+	run->internal.ndata = 4;
+	run->internal.data[0] = vmx->idt_info;
+	run->internal.data[1] = vmx->exit_reason;
+	run->internal.data[2] = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
+	run->internal.data[3] = vmcs_read64(VMCS_EXIT_GUEST_PHYS);
+	return 0;
+}
+
+int vmx_mmio(struct vcpu *vcpu)
+{
+	/* Not the instruction at RIP has touched the address then. */
+	if (to_vmx(vcpu)->idt_info & INTR_INFO_VALID)
+		return delivery_failed(vcpu);
+	return io_mmio(vcpu);
+}
+
 static int handle_ept_violation(struct vcpu *vcpu)
 {
 	u64 qual = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
 
-	/* An IRET that faulted here had already unblocked NMIs: SDM "Information About NMI Unblocking
-	 * Due to IRET". */
-	if ((qual & QUAL_EPT_NMI_UNBLOCK) && !(to_vmx(vcpu)->idt_info & INTR_INFO_VALID))
-		backend_set_blocking(vcpu, BLOCK_NMI, BLOCK_NMI);
+	block_nmis_again(vcpu, qual & QUAL_EPT_NMI_UNBLOCK);
 	return ept_violation(vcpu, vmcs_read64(VMCS_EXIT_GUEST_PHYS), qual);
 }
 
@@ -355,7 +397,9 @@ static int handle_ept_misconfig(struct vcpu *vcpu)
 	return 0;
 }
 
-/* --- the table -------------------------------------------------------------------------------------------------- */
+/* --- the table
+ * --------------------------------------------------------------------------------------------------
+ */
 
 struct exit_reason {
 	const char *name;
@@ -423,7 +467,8 @@ const char *arch_exit_reason_name(unsigned int reason)
 	return reason < ARRAY_SIZE(exit_reasons) ? exit_reasons[reason].name : NULL;
 }
 
-/* --- before the table: what every exit has in common ---------------------------------------------------------- */
+/* --- before the table: what every exit has in common
+ * ---------------------------------------------------------- */
 
 /*
  * The entry did not happen. Either the instruction failed (hardware_entry_failure_reason is the
@@ -459,7 +504,8 @@ static void requeue_interrupted_event(struct vcpu *vcpu)
 		ev.error = vmcs_read32(VMCS_EXIT_IDT_ERROR);
 	if (ev.type >= EVENT_SOFT_INTR)
 		ev.insn_len = vmcs_read32(VMCS_EXIT_INSN_LEN);
-	/* The NMI whose delivery failed has blocked NMIs already; its second attempt needs them open. */
+	/* The NMI whose delivery failed has blocked NMIs already; its second attempt needs them
+	 * open. */
 	if (ev.type == EVENT_NMI)
 		backend_set_blocking(vcpu, BLOCK_NMI, 0);
 	event_requeue(vcpu, &ev);

@@ -102,7 +102,8 @@ static int vmx_cpu_online(unsigned int cpu)
 	r = enable_this_cpu();
 	local_irq_restore(flags);
 	if (r == -EBUSY)
-		pr_err("CPU %u: VMX is in use by another hypervisor; unload it (rmmod kvm_intel) and retry\n",
+		pr_err("CPU %u: VMX is in use by another hypervisor; unload it (rmmod kvm_intel) "
+		       "and retry\n",
 		       cpu);
 	else if (r)
 		pr_err("CPU %u: VMXON failed\n", cpu);
@@ -158,7 +159,7 @@ static void emergency_disable(void)
 static void emergency_disable(void)
 {
 }
-#define cpu_emergency_register_virt_callback(f)	  ((void)(f))
+#define cpu_emergency_register_virt_callback(f)   ((void)(f))
 #define cpu_emergency_unregister_virt_callback(f) ((void)(f))
 #endif
 
@@ -190,7 +191,7 @@ static void free_vmxon_regions(void)
 {
 	int cpu;
 
-	for_each_possible_cpu(cpu) {
+	for_each_possible_cpu (cpu) {
 		if (per_cpu(vmx_cpu, cpu).vmxon)
 			__free_page(per_cpu(vmx_cpu, cpu).vmxon);
 		per_cpu(vmx_cpu, cpu).vmxon = NULL;
@@ -201,7 +202,7 @@ static int __init alloc_vmxon_regions(void)
 {
 	int cpu;
 
-	for_each_possible_cpu(cpu) {
+	for_each_possible_cpu (cpu) {
 		struct vmx_cpu *c = &per_cpu(vmx_cpu, cpu);
 
 		INIT_LIST_HEAD(&c->loaded);
@@ -227,7 +228,8 @@ int __init backend_setup(void)
 	r = alloc_vmxon_regions();
 	if (r)
 		return r;
-	r = cpuhp_setup_state(COMPAT_CPUHP_VMX, "apicvisor:online", vmx_cpu_online, vmx_cpu_offline);
+	r = cpuhp_setup_state(COMPAT_CPUHP_VMX, "apicvisor:online", vmx_cpu_online,
+			      vmx_cpu_offline);
 	if (r < 0) {
 		if (r == -EBUSY)
 			pr_err("another hypervisor (kvm_intel?) has VMX; unload it and retry\n");

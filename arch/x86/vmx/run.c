@@ -10,6 +10,7 @@
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
+#include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
@@ -19,7 +20,7 @@
 #include "vmx.h"
 
 /* Registers that live in the VMCS while the guest runs; known again only when asked for. */
-#define LAZY_REGS                                                                                  \
+#define LAZY_REGS \
 	(BIT(REG_RSP) | BIT(REG_RIP) | BIT(REG_RFLAGS) | BIT(REG_CR0) | BIT(REG_CR3) | BIT(REG_CR4))
 
 static void write_dirty_regs(struct vcpu *vcpu)
@@ -50,16 +51,19 @@ static void write_host_crs(struct vmx_vcpu *vmx)
 	}
 }
 
-/* --- registers that the VMCS does not switch ------------------------------------------------------------ */
+/* --- registers that the VMCS does not switch
+ * ------------------------------------------------------------ */
 
 static bool guest_uses_xcr0(struct vcpu *vcpu)
 {
 	return (vcpu->arch.regs[REG_CR4] & X86_CR4_OSXSAVE) && vcpu->arch.xcr0 != fpu_host_xcr0();
 }
 
+/* By RDPKRU and WRPKRU, or by XSAVE and XRSTOR, which ask XCR0 alone. */
 static bool guest_uses_pkru(struct vcpu *vcpu)
 {
-	return cpu_feature_enabled(X86_FEATURE_OSPKE) && (vcpu->arch.regs[REG_CR4] & X86_CR4_PKE);
+	return cpu_feature_enabled(X86_FEATURE_OSPKE) &&
+	       ((vcpu->arch.regs[REG_CR4] & X86_CR4_PKE) || (vcpu->arch.xcr0 & XFEATURE_MASK_PKRU));
 }
 
 static bool guest_uses_breakpoints(struct vcpu *vcpu)
@@ -67,17 +71,23 @@ static bool guest_uses_breakpoints(struct vcpu *vcpu)
 	return vcpu->arch.dr7 & 0xff; /* L0-3, G0-3 */
 }
 
-static u32 load_guest_extras(struct vcpu *vcpu)
-{
-	u32 host_pkru = 0;
+struct host_extras {
+	u64 debugctl;
+	u32 pkru;
+};
 
+static void load_guest_extras(struct vcpu *vcpu, struct host_extras *host)
+{
+	/* An exit clears it. perf changes it by IPIs, so only what is read with interrupts off
+	 * counts. */
+	host->debugctl = get_debugctlmsr();
 	if (read_cr2() != vcpu->arch.cr2)
 		write_cr2(vcpu->arch.cr2);
 	if (guest_uses_xcr0(vcpu))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->arch.xcr0);
 	if (guest_uses_pkru(vcpu)) {
-		host_pkru = rdpkru();
-		if (host_pkru != vcpu->arch.pkru)
+		host->pkru = rdpkru();
+		if (host->pkru != vcpu->arch.pkru)
 			wrpkru(vcpu->arch.pkru);
 	}
 	if (guest_uses_breakpoints(vcpu)) {
@@ -87,24 +97,23 @@ static u32 load_guest_extras(struct vcpu *vcpu)
 		set_debugreg(vcpu->arch.dr[2], 2);
 		set_debugreg(vcpu->arch.dr[3], 3);
 	}
-	return host_pkru;
 }
 
-static void load_host_extras(struct vcpu *vcpu, u32 host_pkru)
+static void load_host_extras(struct vcpu *vcpu, const struct host_extras *host)
 {
 	vcpu->arch.cr2 = read_cr2();
 	if (guest_uses_xcr0(vcpu))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu_host_xcr0());
 	if (guest_uses_pkru(vcpu)) {
 		vcpu->arch.pkru = rdpkru();
-		if (host_pkru != vcpu->arch.pkru)
-			wrpkru(host_pkru);
+		if (host->pkru != vcpu->arch.pkru)
+			wrpkru(host->pkru);
 	}
 	/* An exit leaves DR7 = 0x400; the host's own breakpoints come back here. */
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();
-	if (to_vmx(vcpu)->host_debugctl)
-		update_debugctlmsr(to_vmx(vcpu)->host_debugctl);
+	if (host->debugctl)
+		update_debugctlmsr(host->debugctl);
 }
 
 /* What this host wants wiped before untrusted code runs: see caps.c, resolve_mitigations(). */
@@ -118,9 +127,11 @@ static __always_inline void flush_buffers(void)
 		asm volatile("verw %[sel]" : : [sel] "m"(selector) : "cc");
 }
 
-/* --- after the exit ------------------------------------------------------------------------------------------ */
+/* --- after the exit
+ * ------------------------------------------------------------------------------------------ */
 
-/* The exit acknowledged the host's interrupt: run its handler, through the gate it would have used. */
+/* The exit acknowledged the host's interrupt: run its handler, through the gate it would have used.
+ */
 void backend_host_interrupt(struct vcpu *vcpu)
 {
 	const gate_desc *idt = (const gate_desc *)this_cpu_read(vmx_cpu.idt_base);
@@ -131,13 +142,19 @@ void backend_host_interrupt(struct vcpu *vcpu)
 	vmx_call_handler(gate_offset(&idt[vmx->exit_intr_info & INTR_INFO_VECTOR]));
 }
 
+static void host_machine_check(void)
+{
+	asm volatile("int $18");
+}
+
 /* Host NMIs and machine checks: interrupts of the host while the guest ran. */
 static void handle_host_exception(u32 info)
 {
 	if (FIELD_GET(INTR_INFO_TYPE, info) == EVENT_NMI)
-		asm volatile("int $2"); /* NMIs are blocked until the handler's IRET, as they should be */
+		asm volatile(
+			"int $2"); /* NMIs are blocked until the handler's IRET, as they should be */
 	else if ((info & INTR_INFO_VECTOR) == X86_TRAP_MC)
-		asm volatile("int $18");
+		host_machine_check();
 }
 
 static void note_exit(struct vcpu *vcpu)
@@ -148,8 +165,11 @@ static void note_exit(struct vcpu *vcpu)
 	vmx->exit_reason = vmcs_read32(VMCS_EXIT_REASON);
 	basic = vmx->exit_reason & EXIT_REASON_BASIC;
 	vmx->exit_intr_info = 0;
-	if (unlikely(vmx->exit_reason & EXIT_REASON_ENTRY_FAIL))
+	if (unlikely(vmx->exit_reason & EXIT_REASON_ENTRY_FAIL)) {
+		if (basic == EXIT_BAD_MCE)
+			host_machine_check();
 		return;
+	}
 	vmx->idt_info = vmcs_read32(VMCS_EXIT_IDT_INFO);
 	if (basic == EXIT_EXT_INTR || basic == EXIT_EXCEPTION_NMI)
 		vmx->exit_intr_info = vmcs_read32(VMCS_EXIT_INTR_INFO);
@@ -160,16 +180,16 @@ static void note_exit(struct vcpu *vcpu)
 void backend_enter(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	u32 host_pkru;
+	struct host_extras host;
 
 	write_dirty_regs(vcpu);
 	write_host_crs(vmx);
-	host_pkru = load_guest_extras(vcpu);
+	load_guest_extras(vcpu, &host);
 	flush_buffers();
 
 	vmx->entry_failed = !vmx_enter_guest(vcpu->arch.regs, vmx->launched, &vmx->host_rsp);
 
-	load_host_extras(vcpu, host_pkru);
+	load_host_extras(vcpu, &host);
 	vcpu->arch.regs_avail &= ~LAZY_REGS;
 	vmx->idt_info = 0;
 	if (unlikely(vmx->entry_failed)) {

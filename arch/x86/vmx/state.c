@@ -12,16 +12,17 @@
 
 /* Bits a guest may change without an exit; everything else is shadowed and intercepted. */
 #define CR0_GUEST_OWNED X86_CR0_TS
-#define CR4_GUEST_OWNED                                                                            \
-	(X86_CR4_PVI | X86_CR4_DE | X86_CR4_TSD | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR |     \
+#define CR4_GUEST_OWNED                                                                        \
+	(X86_CR4_PVI | X86_CR4_DE | X86_CR4_TSD | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | \
 	 X86_CR4_OSXMMEXCPT)
 /* A change of these leaves stale guest translations behind. */
 #define CR0_PAGING (X86_CR0_PG | X86_CR0_WP)
-#define CR4_PAGING                                                                                 \
-	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP |   \
+#define CR4_PAGING                                                                               \
+	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP | \
 	 X86_CR4_LA57)
 
-/* --- lazily read registers --------------------------------------------------------------------------- */
+/* --- lazily read registers
+ * --------------------------------------------------------------------------- */
 
 void backend_cache_reg(struct vcpu *vcpu, enum vcpu_reg reg)
 {
@@ -91,6 +92,17 @@ void backend_set_cr4(struct vcpu *vcpu, u64 value)
 	set_shadow(vcpu, REG_CR4, value);
 }
 
+/*
+ * A 16-bit or idle TSS may stay in TR when a guest goes to long mode, where LTR takes neither; the
+ * checks at entry insist on a busy one that LTR could have loaded.
+ */
+static void make_tss_busy(void)
+{
+	u32 ar = vmcs_read32(VMCS_GUEST_TR_AR);
+
+	vmcs_write32(VMCS_GUEST_TR_AR, (ar & ~SEGAR_TYPE) | SEGAR_TYPE_TSS_BUSY);
+}
+
 void backend_set_efer(struct vcpu *vcpu, u64 value)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -99,6 +111,8 @@ void backend_set_efer(struct vcpu *vcpu, u64 value)
 	if (value & EFER_LMA)
 		entry |= ENTRY_IA32E_GUEST;
 	if (entry != vmx->entry) {
+		if (value & EFER_LMA)
+			make_tss_busy();
 		vmx->entry = entry;
 		vmcs_write32(VMCS_CTRL_ENTRY, entry);
 	}
@@ -120,13 +134,14 @@ void backend_set_dr7(struct vcpu *vcpu, u64 value)
 	vmcs_write_nat(VMCS_GUEST_DR7, value);
 }
 
-/* --- segments ---------------------------------------------------------------------------------------------- */
+/* --- segments
+ * ---------------------------------------------------------------------------------------------- */
 
 /* The VMCS orders ES, CS, SS, DS, FS, GS, LDTR, TR; struct kvm_sregs puts TR before LDTR. */
 static unsigned int seg_step(enum vcpu_seg seg)
 {
 	static const u8 order[NR_VCPU_SEGS] = {
-		[SEG_ES] = 0, [SEG_CS] = 2, [SEG_SS] = 4,    [SEG_DS] = 6,
+		[SEG_ES] = 0, [SEG_CS] = 2,  [SEG_SS] = 4,    [SEG_DS] = 6,
 		[SEG_FS] = 8, [SEG_GS] = 10, [SEG_LDTR] = 12, [SEG_TR] = 14,
 	};
 
@@ -163,9 +178,10 @@ void backend_set_segment(struct vcpu *vcpu, const struct kvm_segment *s, enum vc
 		ar = SEGAR_UNUSABLE;
 	else
 		ar = 0;
-	ar |= FIELD_PREP(SEGAR_TYPE, s->type) | (s->s ? SEGAR_S : 0) | FIELD_PREP(SEGAR_DPL, s->dpl) |
-	      (s->present ? SEGAR_P : 0) | (s->avl ? SEGAR_AVL : 0) | (s->l ? SEGAR_L : 0) |
-	      (s->db ? SEGAR_DB : 0) | (s->g ? SEGAR_G : 0);
+	ar |= FIELD_PREP(SEGAR_TYPE, s->type) | (s->s ? SEGAR_S : 0) |
+	      FIELD_PREP(SEGAR_DPL, s->dpl) | (s->present ? SEGAR_P : 0) |
+	      (s->avl ? SEGAR_AVL : 0) | (s->l ? SEGAR_L : 0) | (s->db ? SEGAR_DB : 0) |
+	      (s->g ? SEGAR_G : 0);
 	/* Entry wants "accessed" in each usable code or data segment; emulators often leave it. */
 	if (seg < SEG_TR && !(ar & SEGAR_UNUSABLE))
 		ar |= 1;
@@ -210,7 +226,9 @@ void backend_set_gdt(struct vcpu *vcpu, const struct kvm_dtable *t)
 	vmcs_write32(VMCS_GUEST_GDTR_LIMIT, t->limit);
 }
 
-/* --- MSRs ---------------------------------------------------------------------------------------------------- */
+/* --- MSRs
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 /* SDM "MSR-Bitmap Address": reads of low and high MSRs, then writes of low and high ones. */
 void vmx_intercept_msr(struct vmx_vcpu *vmx, u32 msr, bool read, bool write)
@@ -327,7 +345,8 @@ void backend_set_tsc_offset(struct vcpu *vcpu, s64 offset)
 	vmcs_write64(VMCS_CTRL_TSC_OFFSET, offset);
 }
 
-/* --- controls and CPUID ------------------------------------------------------------------------------------- */
+/* --- controls and CPUID
+ * ------------------------------------------------------------------------------------- */
 
 void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on)
 {
@@ -344,7 +363,7 @@ void backend_cpuid_limits(struct cpuid_limits *limits)
 	limits->rdtscp = vmx_caps.proc2 & PROC2_RDTSCP;
 	limits->invpcid = vmx_caps.proc2 & PROC2_INVPCID;
 	limits->xsaves = false; /* needs XSS exits and an XSS switch */
-	limits->umip = false;	/* needs descriptor-table exits where the CPU lacks it */
+	limits->umip = false;   /* needs descriptor-table exits where the CPU lacks it */
 	limits->la57 = false;
 }
 
@@ -364,7 +383,9 @@ void backend_cpuid_changed(struct vcpu *vcpu)
 	}
 }
 
-/* --- reset ------------------------------------------------------------------------------------------------------ */
+/* --- reset
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 void backend_vcpu_reset(struct vcpu *vcpu)
 {
@@ -376,7 +397,9 @@ void backend_vcpu_reset(struct vcpu *vcpu)
 	vcpu_set_request(vcpu, REQ_GUEST_TLB);
 }
 
-/* --- events ---------------------------------------------------------------------------------------------------- */
+/* --- events
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 u32 backend_blocking(struct vcpu *vcpu)
 {
@@ -413,7 +436,7 @@ void backend_inject(struct vcpu *vcpu, const struct x86_event *ev)
 
 	if (ev->has_error) {
 		info |= INTR_INFO_ERROR;
-		vmcs_write32(VMCS_CTRL_ENTRY_ERROR, ev->error);
+		vmcs_write32(VMCS_CTRL_ENTRY_ERROR, ev->error & 0xffff); /* no more is accepted */
 	}
 	if (ev->type >= EVENT_SOFT_INTR)
 		vmcs_write32(VMCS_CTRL_ENTRY_INSN_LEN, ev->insn_len);
@@ -431,6 +454,46 @@ void backend_set_windows(struct vcpu *vcpu, u32 windows)
 	vmx_set_proc(to_vmx(vcpu), PROC_NMI_WINDOW, windows & WINDOW_NMI);
 }
 
+static bool single_stepping(struct vcpu *vcpu)
+{
+	return (vcpu_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_TF) &&
+	       !(vmcs_read64(VMCS_GUEST_DEBUGCTL) & DEBUGCTLMSR_BTF);
+}
+
+void backend_end_insn(struct vcpu *vcpu)
+{
+	u32 state = vmcs_read32(VMCS_GUEST_BLOCKING);
+	u64 traps = 0, pending;
+
+	if (state & (GUEST_BLOCK_STI | GUEST_BLOCK_MOVSS)) {
+		vmcs_write32(VMCS_GUEST_BLOCKING, state & ~(GUEST_BLOCK_STI | GUEST_BLOCK_MOVSS));
+		/* Data breakpoints that MOV SS has put off. */
+		pending = vmcs_read_nat(VMCS_GUEST_PENDING_DB);
+		if (pending & PENDING_DB_ENABLED)
+			traps = pending & DR_TRAP_BITS;
+		if (pending)
+			vmcs_write_nat(VMCS_GUEST_PENDING_DB, 0);
+	}
+	/* None of the instructions that exit is a branch. */
+	if (single_stepping(vcpu))
+		traps |= DR_STEP;
+	if (traps)
+		event_queue_debug(vcpu, traps);
+}
+
+/* SDM "Checks on Guest Non-Register State": BS is to be set in a shadow iff a step trap is due. */
+void backend_settle_shadow(struct vcpu *vcpu)
+{
+	u64 old, pending;
+
+	if (!(vmcs_read32(VMCS_GUEST_BLOCKING) & (GUEST_BLOCK_STI | GUEST_BLOCK_MOVSS)))
+		return;
+	old = vmcs_read_nat(VMCS_GUEST_PENDING_DB);
+	pending = single_stepping(vcpu) ? old | PENDING_DB_BS : old & ~PENDING_DB_BS;
+	if (pending != old)
+		vmcs_write_nat(VMCS_GUEST_PENDING_DB, pending);
+}
+
 void backend_skip_insn(struct vcpu *vcpu)
 {
 	u64 rip = vcpu_reg(vcpu, REG_RIP) + vmcs_read32(VMCS_EXIT_INSN_LEN);
@@ -439,9 +502,5 @@ void backend_skip_insn(struct vcpu *vcpu)
 	if (!(vmcs_read32(VMCS_GUEST_CS_AR) & SEGAR_L))
 		rip = (u32)rip;
 	vcpu_set_reg(vcpu, REG_RIP, rip);
-	backend_set_blocking(vcpu, BLOCK_STI | BLOCK_MOVSS, 0);
-	/* A single-stepped instruction that exits owes its #DB all the same. */
-	if (vcpu_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_TF)
-		vmcs_write_nat(VMCS_GUEST_PENDING_DB,
-			       vmcs_read_nat(VMCS_GUEST_PENDING_DB) | PENDING_DB_BS);
+	backend_end_insn(vcpu);
 }

@@ -27,7 +27,9 @@ static DEFINE_IDA(vpids);
 void vmcs_report_error(unsigned long field, bool write)
 {
 	pr_err_once("VM%s of field %#lx failed: error %lu\n", write ? "WRITE" : "READ", field,
-		    field == VMCS_EXIT_INSN_ERROR ? 0 : (unsigned long)vmcs_read32(VMCS_EXIT_INSN_ERROR));
+		    field == VMCS_EXIT_INSN_ERROR
+			    ? 0
+			    : (unsigned long)vmcs_read32(VMCS_EXIT_INSN_ERROR));
 }
 
 /* --- active or clear --------------------------------------------------------------------------- */
@@ -73,7 +75,8 @@ void vmcs_clear(struct vmx_vcpu *vmx)
 		smp_call_function_single(cpu, clear_by_ipi, vmx, 1);
 }
 
-/* --- host state -------------------------------------------------------------------------------------- */
+/* --- host state
+ * -------------------------------------------------------------------------------------- */
 
 /* Fields that differ from CPU to CPU. */
 static void write_host_cpu_state(void)
@@ -114,20 +117,18 @@ static void write_host_constants(void)
 	vmcs_write_nat(VMCS_HOST_RIP, (unsigned long)vmx_exit_point);
 }
 
-/* --- load and put ------------------------------------------------------------------------------------ */
+/* --- load and put
+ * ------------------------------------------------------------------------------------ */
 
 static void save_host_thread(struct vmx_vcpu *vmx)
 {
-	unsigned long fs_base;
-
 	savesegment(ds, vmx->host_ds);
 	savesegment(es, vmx->host_es);
 	savesegment(fs, vmx->host_fs);
 	savesegment(gs, vmx->host_gs);
-	rdmsrl(MSR_FS_BASE, fs_base);
-	vmcs_write_nat(VMCS_HOST_FS_BASE, fs_base);
+	rdmsrl(MSR_FS_BASE, vmx->host_fs_base);
+	vmcs_write_nat(VMCS_HOST_FS_BASE, vmx->host_fs_base);
 	rdmsrl(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs);
-	vmx->host_debugctl = get_debugctlmsr();
 	native_store_gdt(&vmx->host_gdt);
 	vmx->host_saved = true;
 }
@@ -163,7 +164,6 @@ static void load_host_msrs(struct vcpu *vcpu, const struct vmx_host_msrs *host)
 	swap_msr(MSR_SYSCALL_MASK, m->fmask, host->fmask);
 	if (boot_cpu_has(X86_FEATURE_RDTSCP))
 		swap_msr(MSR_TSC_AUX, m->tsc_aux, host->tsc_aux);
-	wrmsrl(MSR_KERNEL_GS_BASE, to_vmx(vcpu)->host_kernel_gs);
 }
 
 void backend_load(struct vcpu *vcpu, int cpu)
@@ -189,7 +189,8 @@ void backend_load(struct vcpu *vcpu, int cpu)
 		vcpu_set_request(vcpu, REQ_TLB_FLUSH);
 		vcpu_set_request(vcpu, REQ_GUEST_TLB);
 	}
-	if (c->last != vmx) {
+	/* moved: ->last may be a vCPU that is gone, at whose address this one was made. */
+	if (moved || c->last != vmx) {
 		indirect_branch_prediction_barrier();
 		c->last = vmx;
 	}
@@ -207,11 +208,17 @@ void backend_put(struct vcpu *vcpu)
 		return;
 	vmx->host_saved = false;
 	load_host_msrs(vcpu, &c->host);
-	/* An exit leaves null selectors, and limits of 64 KiB and 0x67 in GDTR and TR. */
-	if (vmx->host_fs & ~3)
+	/*
+	 * An exit leaves null selectors, and limits of 64 KiB and 0x67 in GDTR and TR. A selector
+	 * brings its descriptor's base along, which need not be the one the thread has set since.
+	 */
+	if (vmx->host_fs & ~3) {
 		loadsegment(fs, vmx->host_fs);
+		wrmsrl(MSR_FS_BASE, vmx->host_fs_base);
+	}
 	if (vmx->host_gs & ~3)
 		load_gs_index(vmx->host_gs);
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs);
 	if ((vmx->host_ds | vmx->host_es) & ~3) {
 		loadsegment(ds, vmx->host_ds);
 		loadsegment(es, vmx->host_es);
@@ -220,7 +227,8 @@ void backend_put(struct vcpu *vcpu)
 	native_load_gdt(&vmx->host_gdt);
 }
 
-/* --- create and destroy ------------------------------------------------------------------------------ */
+/* --- create and destroy
+ * ------------------------------------------------------------------------------ */
 
 static void write_initial_controls(struct vcpu *vcpu)
 {
@@ -233,11 +241,10 @@ static void write_initial_controls(struct vcpu *vcpu)
 	vmcs_write32(VMCS_CTRL_EXIT, vmx_caps.exit);
 	vmcs_write32(VMCS_CTRL_ENTRY, vmx->entry);
 	/*
-	 * #MC is the host's. #DB and #AC must be seen: a guest can raise either without end during the
-	 * delivery of the other's handler, and the CPU would never leave guest mode.
+	 * #MC is the host's. #DB and #AC must be seen: a guest can raise either without end during
+	 * the delivery of the other's handler, and the CPU would never leave guest mode.
 	 */
-	vmcs_write32(VMCS_CTRL_EXCEPTIONS,
-		     BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC));
+	vmcs_write32(VMCS_CTRL_EXCEPTIONS, BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC));
 	vmcs_write32(VMCS_CTRL_PF_MASK, 0);
 	vmcs_write32(VMCS_CTRL_PF_MATCH, 0);
 	vmcs_write32(VMCS_CTRL_CR3_TARGETS, 0);

@@ -147,6 +147,7 @@
 #define VMCS_GUEST_IDTR_LIMIT	 0x4812
 #define VMCS_GUEST_ES_AR	 0x4814
 #define   SEGAR_TYPE		 0x000fu
+#define   SEGAR_TYPE_TSS_BUSY	 0x000bu /* 32-bit or 64-bit */
 #define   SEGAR_S			 (1u << 4)
 #define   SEGAR_DPL		 (3u << 5)
 #define   SEGAR_P			 (1u << 7)
@@ -201,6 +202,7 @@
 #define VMCS_GUEST_RIP		 0x681e
 #define VMCS_GUEST_RFLAGS	 0x6820
 #define VMCS_GUEST_PENDING_DB	 0x6822
+#define   PENDING_DB_ENABLED	 (1u << 12) /* one of B0..B3 is a breakpoint that is on */
 #define   PENDING_DB_BS		 (1u << 14)
 #define VMCS_GUEST_SYSENTER_ESP	 0x6824
 #define VMCS_GUEST_SYSENTER_EIP	 0x6826

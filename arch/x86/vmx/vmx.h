@@ -36,7 +36,7 @@ struct vmx_cpu {
 	struct page *vmxon;
 	bool on;
 	struct list_head loaded; /* struct vmx_vcpu whose VMCS is active here; interrupts off */
-	struct vmx_vcpu *last;	 /* ran here last: an IBPB is due when it changes */
+	struct vmx_vcpu *last;   /* ran here last: an IBPB is due when it changes */
 	struct vmx_host_msrs host;
 	unsigned long tr_base, gdt_base, idt_base, gs_base, sysenter_esp;
 };
@@ -50,15 +50,14 @@ struct vmx_vcpu {
 	u16 vpid; /* 0: no VPIDs */
 
 	/* the VMCS on its CPU: vmcs.c */
-	int cpu;  /* where it is active, -1: clear */
+	int cpu; /* where it is active, -1: clear */
 	bool launched;
 	struct list_head node; /* in vmx_cpu.loaded of ->cpu */
 
 	/* host values that must be restored on put */
 	bool host_saved;
 	u16 host_ds, host_es, host_fs, host_gs;
-	u64 host_kernel_gs;
-	u64 host_debugctl;
+	u64 host_fs_base, host_kernel_gs;
 	struct desc_ptr host_gdt;
 
 	/* last values written, so that unchanged fields are not rewritten */
@@ -80,11 +79,8 @@ static inline struct vmx_vcpu *to_vmx(struct vcpu *vcpu)
 	return vcpu->arch.vmx;
 }
 
-
-
-
 /* --- vmcs.c --- */
-void vmcs_clear_loaded_here(void); /* interrupts off: VMCLEAR all that is active on this CPU */
+void vmcs_clear_loaded_here(void);     /* interrupts off: VMCLEAR all that is active on this CPU */
 void vmcs_clear(struct vmx_vcpu *vmx); /* from any CPU; sleeps not, waits for an IPI */
 
 /* --- state.c --- */
@@ -97,6 +93,10 @@ void ept_destroy(struct ept *ept);
 u64 ept_pointer(const struct ept *ept);
 /* An access to @gpa violated the tables: QUAL_EPT_*. 1, 0 or errno as backend_handle_exit(). */
 int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification);
+
+/* --- exit.c --- */
+/* An access that memory can't serve: emulate it, or give up. As backend_handle_exit(). */
+int vmx_mmio(struct vcpu *vcpu);
 
 /* --- entry.S --- */
 /*
