@@ -33,8 +33,6 @@ enum vcpu_request {
 	REQ_GUEST_TLB,    /* the guest's own translations: INVVPID before entry */
 	REQ_TRIPLE_FAULT, /* end with KVM_EXIT_SHUTDOWN */
 	REQ_VM_DEAD,      /* end with -EIO */
-	REQ_KICK,         /* no work: only leave guest mode (signals, immediate_exit) */
-	REQ_UNBLOCK,      /* wake from HLT without an event */
 };
 
 struct vcpu_stats {
@@ -57,7 +55,6 @@ struct vcpu {
 	struct mutex lock;   /* one ioctl at a time; KVM_RUN holds it throughout */
 	struct kvm_run *run; /* page 0 of the mapping */
 	void *pio_data;      /* page 1 (KVM_PIO_PAGE_OFFSET) */
-	bool run_completed;
 
 	unsigned long requests; /* BIT(enum vcpu_request): atomic bit operations */
 	int mode;               /* enum vcpu_mode: cmpxchg */

@@ -19,9 +19,6 @@
 #include <arch.h>
 #include <compat.h>
 
-/* These end a sleep; the others are looked at when the vCPU wakes anyway. */
-#define WAKING_REQUESTS (BIT(REQ_UNBLOCK) | BIT(REQ_VM_DEAD))
-
 static struct kmem_cache *vcpu_cache;
 static struct cpumask __percpu *ipi_mask; /* scratch of vm_request_all_and_wait() */
 static DEFINE_PER_CPU(struct vcpu *, loaded_vcpu);
@@ -152,20 +149,15 @@ bool vcpu_work_pending(struct vcpu *vcpu)
 	return need_resched() || vcpu_must_leave(vcpu);
 }
 
-static bool vcpu_ends_sleep(struct vcpu *vcpu)
-{
-	return READ_ONCE(vcpu->requests) & WAKING_REQUESTS || arch_vcpu_runnable(vcpu);
-}
-
 /* HLT, or an application processor that waits for SIPI. 1: look again; or as arch_vcpu_wakeup(). */
 static int vcpu_block(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 {
 	vcpu->stats.halts++;
 	vcpu_srcu_unlock(vcpu);
-	rcuwait_wait_event(&vcpu->wait, vcpu_ends_sleep(vcpu), TASK_INTERRUPTIBLE);
+	rcuwait_wait_event(&vcpu->wait, arch_vcpu_runnable(vcpu), TASK_INTERRUPTIBLE);
 	vcpu_srcu_lock(vcpu);
 
-	if (vcpu_take_request(vcpu, REQ_UNBLOCK) || arch_vcpu_runnable(vcpu)) {
+	if (arch_vcpu_runnable(vcpu)) {
 		vcpu->stats.wakeups++;
 		return arch_vcpu_wakeup(vcpu);
 	}
@@ -196,11 +188,9 @@ static int vcpu_run_loop(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 	int r;
 
 	for (;;) {
-		vcpu_take_request(vcpu, REQ_KICK);
 		if (READ_ONCE(vcpu->vm->dead))
 			return -EIO;
 		if (arch_vcpu_runnable(vcpu)) {
-			vcpu_take_request(vcpu, REQ_UNBLOCK);
 			r = arch_vcpu_enter(vcpu);
 		} else {
 			r = vcpu_block(vcpu);
