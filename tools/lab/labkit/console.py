@@ -24,6 +24,7 @@ class Console:
         self._slave = slave         # kept open, else the master reads an error before the start
         tty.setraw(slave)
         self._saved = None
+        self.alive = False          # the machine has printed: what is typed now is not lost
         self.columns, self.rows = shutil.get_terminal_size()
 
     def __enter__(self):
@@ -47,6 +48,7 @@ class Console:
     def printed(self):
         """Carry what the machine printed."""
         data = os.read(self.master, 65536)
+        self.alive = True
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 

@@ -111,7 +111,7 @@ class Session:
         next_look = 0
         typing = False
         while True:
-            if console and self.began and not typing:       # typed before: would be lost
+            if console and console.alive and not typing:
                 typing = True
                 selector.register(sys.stdin, selectors.EVENT_READ, console.typed)
             ready = selector.select(timeout=LOOK_EVERY)
