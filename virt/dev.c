@@ -24,7 +24,7 @@ MODULE_PARM_DESC(devname,
 #define DEVNAME_MAX     31
 #define VCPU_MMAP_PAGES 3 /* kvm_run, PIO data, coalesced ring */
 
-/* --- capabilities ---------------------------------------------------------------------------- */
+/* --- capabilities --- */
 
 static long cap_nr_vcpus(void)
 {
@@ -78,7 +78,7 @@ long check_extension(struct vm *vm, unsigned long cap)
 	return arch_check_extension(vm, cap);
 }
 
-/* --- the node -------------------------------------------------------------------------------- */
+/* --- the node --- */
 
 static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {

@@ -57,7 +57,7 @@ static void irqfd_raise(struct irqfd *irqfd)
 		arch_pulse_gsi(irqfd->vm, irqfd->gsi);
 }
 
-/* --- resampling ------------------------------------------------------------------------------ */
+/* --- resampling --- */
 
 /*
  * Lower @gsi, then ask every device behind it. A device that raised the line between the guest's
@@ -172,7 +172,7 @@ static void resampler_detach(struct irqfd *irqfd)
 		kfree(r);
 }
 
-/* --- the irqfd itself ------------------------------------------------------------------------ */
+/* --- the irqfd itself --- */
 
 /* No callback has run or will run any more when the wait-queue entry is off. May sleep. */
 static void irqfd_free(struct irqfd *irqfd)

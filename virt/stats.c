@@ -54,7 +54,7 @@ static LIST_HEAD(vms);
 static u64 vms_created;
 static struct counters dead; /* of VMs that are gone */
 
-/* --- summing --------------------------------------------------------------------------------- */
+/* --- summing --- */
 
 static void add_vcpu(struct counters *c, struct vcpu *vcpu)
 {
@@ -93,7 +93,7 @@ static void show_counters(struct seq_file *m, const struct counters *c)
 		seq_printf(m, "irq.%s %llu\n", path_names[i], c->irq[i]);
 }
 
-/* --- files ----------------------------------------------------------------------------------- */
+/* --- files --- */
 
 /* struct counters is large for a stack. */
 static int show_sum(struct seq_file *m, void (*sum)(struct counters *c, void *arg), void *arg)
@@ -155,7 +155,7 @@ static int vcpu_state_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(vcpu_state);
 
-/* --- VMs come and go ------------------------------------------------------------------------- */
+/* --- VMs come and go --- */
 
 void stats_add_vm(struct vm *vm)
 {

@@ -23,7 +23,7 @@ static struct kmem_cache *vcpu_cache;
 static struct cpumask __percpu *ipi_mask; /* scratch of vm_request_all_and_wait() */
 static DEFINE_PER_CPU(struct vcpu *, loaded_vcpu);
 
-/* --- load and put: whose state is on this CPU ------------------------------------------------ */
+/* --- load and put: whose state is on this CPU --- */
 
 static void vcpu_sched_in(struct preempt_notifier *pn, int cpu)
 {
@@ -76,7 +76,7 @@ struct vcpu *vcpu_running(void)
 	return __this_cpu_read(loaded_vcpu);
 }
 
-/* --- getting a vCPU's attention -------------------------------------------------------------- */
+/* --- getting a vCPU's attention --- */
 
 void vcpu_wake(struct vcpu *vcpu)
 {
@@ -130,7 +130,7 @@ void vm_request_all_and_wait(struct vm *vm, enum vcpu_request req)
 	preempt_enable();
 }
 
-/* --- the run loop ---------------------------------------------------------------------------- */
+/* --- the run loop --- */
 
 /*
  * Task work (a deferred close, NUMA balancing, the scheduler's housekeeping every 100 ms) runs on
@@ -255,7 +255,7 @@ static int vcpu_run(struct vcpu *vcpu)
 	return r;
 }
 
-/* --- the file descriptor --------------------------------------------------------------------- */
+/* --- the file descriptor --- */
 
 /* KVM_SET_SIGNAL_MASK; @arg NULL: none. -EINVAL: not a sigset_t's size. */
 static int vcpu_set_sigmask(struct vcpu *vcpu, struct kvm_signal_mask __user *arg)
@@ -372,7 +372,7 @@ static const struct file_operations vcpu_fops = {
 	.llseek = noop_llseek,
 };
 
-/* --- life ------------------------------------------------------------------------------------ */
+/* --- life --- */
 
 static void vcpu_free(struct vcpu *vcpu)
 {

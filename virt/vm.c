@@ -13,7 +13,7 @@
 #include <arch.h>
 #include <dev.h>
 
-/* --- life ------------------------------------------------------------------------------------ */
+/* --- life --- */
 
 static int vm_init_parts(struct vm *vm)
 {
@@ -129,7 +129,7 @@ void vm_kill(struct vm *vm)
 	}
 }
 
-/* --- ioctls: copy the argument, call who knows ----------------------------------------------- */
+/* --- ioctls: copy the argument, call who knows --- */
 
 static int vm_set_memory_region(struct vm *vm, void __user *arg)
 {

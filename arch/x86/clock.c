@@ -15,7 +15,7 @@
 /* A frequency this close to the host's needs no scaling: the guest's own clock drifts more. */
 #define TSC_TOLERANCE_PPM 250
 
-/* --- the TSC ----------------------------------------------------------------------------- */
+/* --- the TSC --- */
 
 u64 vcpu_guest_tsc(struct vcpu *vcpu)
 {
@@ -54,7 +54,7 @@ void vcpu_adjust_tsc_offset(struct vcpu *vcpu, u64 delta)
 	set_tsc_offset(vcpu, vcpu->arch.tsc_offset + delta);
 }
 
-/* --- life -------------------------------------------------------------------------------- */
+/* --- life --- */
 
 void clock_vm_init(struct vm *vm)
 {
@@ -72,7 +72,7 @@ void clock_vcpu_init(struct vcpu *vcpu)
 	vcpu_set_guest_tsc(vcpu, 0);
 }
 
-/* --- ioctls ------------------------------------------------------------------------------ */
+/* --- ioctls --- */
 
 /* 0 asks for the host's frequency. -EINVAL: would need scaling. */
 static long set_tsc_khz(u32 *khz, void __user *arg)

@@ -20,7 +20,7 @@
 static struct kvm_cpuid_entry2 *supported;
 static u32 nr_supported;
 
-/* --- module ------------------------------------------------------------------------------ */
+/* --- module --- */
 
 static void host_cpuid(u32 leaf, u32 sub, u32 regs[CPUID_REGS])
 {
@@ -56,7 +56,7 @@ void cpuid_host_exit(void)
 	nr_supported = 0;
 }
 
-/* --- questions about one vCPU ------------------------------------------------------------ */
+/* --- questions about one vCPU --- */
 
 bool vcpu_has_cpuid(struct vcpu *vcpu, u32 leaf, u32 sub, unsigned int reg, u32 bit)
 {
@@ -86,7 +86,7 @@ void vcpu_update_cpuid(struct vcpu *vcpu)
 		update_runtime(vcpu, vcpu->arch.cpuid, vcpu->arch.nr_cpuid);
 }
 
-/* --- ioctls ------------------------------------------------------------------------------ */
+/* --- ioctls --- */
 
 /* Hand out @n entries; -E2BIG with the number in nent if there is less room. */
 static long copy_list(void __user *arg, const struct kvm_cpuid_entry2 *entries, u32 n)

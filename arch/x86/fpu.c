@@ -72,7 +72,7 @@ void fpu_before_entry(struct vcpu *vcpu)
 		switch_fpu_return();
 }
 
-/* --- save and restore: outside KVM_RUN, so that the container is up to date -------------- */
+/* --- save and restore: outside KVM_RUN, so that the container is up to date --- */
 
 static void save_image(struct vcpu *vcpu, void *image, size_t size)
 {

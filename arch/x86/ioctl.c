@@ -14,7 +14,7 @@
 
 #define DEFAULT_IDENTITY_MAP 0xfffbc000ULL
 
-/* --- device ------------------------------------------------------------------------------ */
+/* --- device --- */
 
 static long get_mce_cap(void __user *arg)
 {
@@ -41,7 +41,7 @@ long arch_dev_ioctl(unsigned int cmd, void __user *arg)
 	}
 }
 
-/* --- VM ---------------------------------------------------------------------------------- */
+/* --- VM --- */
 
 /* Three pages below 4 GiB that real mode needs on processors without "unrestricted guest". */
 static long set_tss_addr(struct vm *vm, unsigned long addr)
@@ -171,7 +171,7 @@ long arch_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg)
 	}
 }
 
-/* --- vCPU: state ------------------------------------------------------------------------- */
+/* --- vCPU: state --- */
 
 static long vcpu_get_regs(struct vcpu *vcpu, void __user *arg)
 {
@@ -440,7 +440,7 @@ long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 	}
 }
 
-/* --- vCPU: from any thread --------------------------------------------------------------- */
+/* --- vCPU: from any thread --- */
 
 /*
  * KVM_INTERRUPT: the userspace 8259 answers INTA before it knows whether the vCPU can take the

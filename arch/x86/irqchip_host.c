@@ -32,7 +32,7 @@ static void set_timer(struct hrtimer *timer, u64 deadline_ns)
 		hrtimer_try_to_cancel(timer);
 }
 
-/* --- operations -------------------------------------------------------------------------- */
+/* --- operations --- */
 
 /* Without posted interrupts NOTIFY_POST has no faster way than a kick. */
 static void host_notify(void *ctx, u32 index, enum irq_notify how)
@@ -94,7 +94,7 @@ const struct irqchip_host irqchip_host_ops = {
 	.guest_tsc = host_guest_tsc,
 };
 
-/* --- callbacks: hard interrupt context --------------------------------------------------- */
+/* --- callbacks: hard interrupt context --- */
 
 static enum hrtimer_restart lapic_timer_fired(struct hrtimer *timer)
 {
@@ -120,7 +120,7 @@ static enum hrtimer_restart ioapic_timer_fired(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
-/* --- life -------------------------------------------------------------------------------- */
+/* --- life --- */
 
 void irqchip_host_vcpu_init(struct vcpu *vcpu)
 {

@@ -15,7 +15,7 @@
 
 #define DEFAULT_ROUTES (IOAPIC_NR_PINS + VPIC_NR_PINS)
 
-/* --- routing ----------------------------------------------------------------------------- */
+/* --- routing --- */
 
 /* Build a table, put it in the old one's place, and free that once nobody reads it. */
 static int set_routes(struct vm *vm, const struct kvm_irq_routing_entry *entries, u32 n)
@@ -85,7 +85,7 @@ static long set_gsi_routing(struct vm *vm, void __user *arg)
 	return r;
 }
 
-/* --- creation ---------------------------------------------------------------------------- */
+/* --- creation --- */
 
 static long create_irqchip(struct vm *vm)
 {
@@ -152,7 +152,7 @@ void irqchip_vm_destroy(struct vm *vm)
 	kvfree(irqchip_set_routing(&vm->chip, NULL));
 }
 
-/* --- interrupts in ----------------------------------------------------------------------- */
+/* --- interrupts in --- */
 
 int arch_set_gsi(struct vm *vm, u32 gsi, u32 source, bool level)
 {
@@ -201,7 +201,7 @@ static long signal_msi(struct vm *vm, void __user *arg)
 	return irqchip_msi(&vm->chip, (u64)msi.address_hi << 32 | msi.address_lo, msi.data);
 }
 
-/* --- save and restore -------------------------------------------------------------------- */
+/* --- save and restore --- */
 
 static long get_irqchip(struct vm *vm, void __user *arg)
 {
@@ -303,7 +303,7 @@ long irqchip_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg)
 	}
 }
 
-/* --- one LAPIC: the vCPU's lock is held -------------------------------------------------- */
+/* --- one LAPIC: the vCPU's lock is held --- */
 
 static long get_lapic(struct vcpu *vcpu, void __user *arg)
 {

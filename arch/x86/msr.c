@@ -61,7 +61,7 @@ struct msr_row {
 	int (*set)(struct vcpu *vcpu, u32 msr, u64 value, bool host);
 };
 
-/* --- constants --------------------------------------------------------------------------- */
+/* --- constants --- */
 
 static int get_zero(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
 {
@@ -93,7 +93,7 @@ static int get_perf_status(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
 	return 0;
 }
 
-/* --- MSRs that the processor holds ------------------------------------------------------- */
+/* --- MSRs that the processor holds --- */
 
 static int get_backend(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
 {
@@ -143,7 +143,7 @@ static int set_pat(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return backend_set_msr(vcpu, msr, value);
 }
 
-/* --- time -------------------------------------------------------------------------------- */
+/* --- time --- */
 
 static int get_tsc(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
 {
@@ -185,7 +185,7 @@ static int set_tsc_adjust(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return 0;
 }
 
-/* --- the LAPIC's ------------------------------------------------------------------------- */
+/* --- the LAPIC's --- */
 
 u64 vcpu_apic_base(struct vcpu *vcpu)
 {
@@ -252,7 +252,7 @@ static int set_lapic(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return !(host && msr == MSR_IA32_TSC_DEADLINE && value == 0);
 }
 
-/* --- memory types ------------------------------------------------------------------------ */
+/* --- memory types --- */
 
 /* SDM "Memory Type Range Registers (MTRRs)": UC, WC, WT, WP, WB. */
 static bool mtrr_type_valid(u8 type)
@@ -323,7 +323,7 @@ static int set_mtrr_def(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return 0;
 }
 
-/* --- the rest ---------------------------------------------------------------------------- */
+/* --- the rest --- */
 
 static int set_misc_enable(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 {
@@ -343,7 +343,7 @@ static int set_microcode(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return 0;
 }
 
-/* --- the table --------------------------------------------------------------------------- */
+/* --- the table --- */
 
 #define KEPT(field) .word = offsetof(struct x86_msrs, field) / sizeof(u64)
 #define ZERO        .get = get_zero, .set = set_nothing
@@ -500,7 +500,7 @@ void msr_reset(struct vcpu *vcpu, bool init_event)
 	backend_set_msr(vcpu, MSR_IA32_CR_PAT, 0x0007040600070406ULL);
 }
 
-/* --- ioctls ------------------------------------------------------------------------------ */
+/* --- ioctls --- */
 
 static u32 count_listed(void)
 {

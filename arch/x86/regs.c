@@ -48,7 +48,7 @@
 
 struct x86_host x86_host __ro_after_init;
 
-/* --- what this guest may set ------------------------------------------------------------- */
+/* --- what this guest may set --- */
 
 /* CR4 bits that come with a CPUID feature. */
 static const struct {
@@ -135,7 +135,7 @@ static int load_pdptrs(struct vcpu *vcpu, u64 cr3)
 	return 0;
 }
 
-/* --- guest writes: SDM "Control Registers", "MOV-Move to/from Control Registers" -------------- */
+/* --- guest writes: SDM "Control Registers", "MOV-Move to/from Control Registers" --- */
 
 static bool cr0_valid(u64 value)
 {
@@ -294,7 +294,7 @@ int regs_set_xcr(struct vcpu *vcpu, u32 index, u64 value)
 	return 0;
 }
 
-/* --- KVM_GET/SET_REGS -------------------------------------------------------------------- */
+/* --- KVM_GET/SET_REGS --- */
 
 void regs_get(struct vcpu *vcpu, struct kvm_regs *r)
 {
@@ -347,7 +347,7 @@ void regs_set(struct vcpu *vcpu, const struct kvm_regs *r)
 	vcpu_set_request(vcpu, REQ_EVENT);
 }
 
-/* --- KVM_GET/SET_SREGS ------------------------------------------------------------------- */
+/* --- KVM_GET/SET_SREGS --- */
 
 static void get_interrupt_bitmap(struct vcpu *vcpu, struct kvm_sregs *s)
 {
@@ -440,7 +440,7 @@ int sregs_set(struct vcpu *vcpu, const struct kvm_sregs *s)
 	return 0;
 }
 
-/* --- KVM_GET/SET_DEBUGREGS --------------------------------------------------------------- */
+/* --- KVM_GET/SET_DEBUGREGS --- */
 
 void debugregs_get(struct vcpu *vcpu, struct kvm_debugregs *d)
 {
@@ -461,7 +461,7 @@ int debugregs_set(struct vcpu *vcpu, const struct kvm_debugregs *d)
 	return 0;
 }
 
-/* --- power-on and INIT ------------------------------------------------------------------- */
+/* --- power-on and INIT --- */
 
 static void reset_segments(struct vcpu *vcpu)
 {

@@ -13,7 +13,7 @@
 #include <arch.h>
 #include <backend.h>
 
-/* --- module ------------------------------------------------------------------------------ */
+/* --- module --- */
 
 int __init arch_init(void)
 {
@@ -33,7 +33,7 @@ void arch_exit(void)
 	backend_teardown();
 }
 
-/* --- capabilities ------------------------------------------------------------------------ */
+/* --- capabilities --- */
 
 /* What x86 adds to the table in virt/dev.c. Advertising is a promise. */
 static const struct {
@@ -92,7 +92,7 @@ long arch_check_extension(struct vm *vm, u32 cap)
 	return 0;
 }
 
-/* --- VM ---------------------------------------------------------------------------------- */
+/* --- VM --- */
 
 int arch_vm_init(struct vm *vm)
 {
@@ -113,7 +113,7 @@ void arch_vm_destroy(struct vm *vm)
 	backend_vm_destroy(vm);
 }
 
-/* --- vCPU -------------------------------------------------------------------------------- */
+/* --- vCPU --- */
 
 static bool is_boot_cpu(const struct vcpu *vcpu)
 {
@@ -228,7 +228,7 @@ void arch_vcpu_put(struct vcpu *vcpu)
 	backend_put(vcpu);
 }
 
-/* --- statistics -------------------------------------------------------------------------- */
+/* --- statistics --- */
 
 void arch_count_interrupts(struct vcpu *vcpu, u64 *counts)
 {

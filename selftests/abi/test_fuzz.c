@@ -73,7 +73,7 @@ static void call(int fd, unsigned long command, void *arg)
 		close(ret);
 }
 
-/* --- all numbers ------------------------------------------------------------------------------ */
+/* --- all numbers --- */
 
 static void every_encoding(struct target *t, int fd, void *const *arg, size_t nr_args)
 {
@@ -122,7 +122,7 @@ static void all_numbers_without_irqchip(void **state)
 	unknown_numbers(false);
 }
 
-/* --- random sequences ------------------------------------------------------------------------- */
+/* --- random sequences --- */
 
 static const unsigned long dev_commands[] = {
 	KVM_CHECK_EXTENSION,    KVM_GET_SUPPORTED_CPUID,

@@ -15,7 +15,7 @@ static int event_fd(void)
 	return fd;
 }
 
-/* --- irqchip and PIT -------------------------------------------------------------------------- */
+/* --- irqchip and PIT --- */
 
 static void irqchip_once_and_before_vcpus(void **state)
 {
@@ -158,7 +158,7 @@ static void pit_state_hostile(void **state)
 	must(ioctl(vm->fd, KVM_GET_PIT2, &s));
 }
 
-/* --- lines and MSI ---------------------------------------------------------------------------- */
+/* --- lines and MSI --- */
 
 static void irq_line_arguments(void **state)
 {
@@ -199,7 +199,7 @@ static void msi_arguments(void **state)
 	}
 }
 
-/* --- routing ---------------------------------------------------------------------------------- */
+/* --- routing --- */
 
 struct routing {
 	struct kvm_irq_routing head;
@@ -296,7 +296,7 @@ static void routing_of_4096_entries(void **state)
 	free(r);
 }
 
-/* --- irqfd ------------------------------------------------------------------------------------ */
+/* --- irqfd --- */
 
 static void irqfd_arguments(void **state)
 {
@@ -375,7 +375,7 @@ static void irqfd_orders_of_disposal(void **state)
 	}
 }
 
-/* --- ioeventfd -------------------------------------------------------------------------------- */
+/* --- ioeventfd --- */
 
 static void ioeventfd_arguments(void **state)
 {

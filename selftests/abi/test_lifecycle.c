@@ -14,7 +14,7 @@ static unsigned int cycles(void)
 	return (unsigned int)env_number("APV_CYCLES", 40);
 }
 
-/* --- the measure itself ----------------------------------------------------------------------- */
+/* --- the measure itself --- */
 
 static void leak_a_page(unsigned int i)
 {
@@ -51,7 +51,7 @@ static void the_measure_sees_a_leak(void **state)
 	assert_int_equal(reap(spawn(leak_pipes, NULL)), 0);
 }
 
-/* --- VMs -------------------------------------------------------------------------------------- */
+/* --- VMs --- */
 
 static void payload(uint64_t arg)
 {

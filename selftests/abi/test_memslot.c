@@ -168,7 +168,7 @@ static void readonly_only_if_promised(void **state)
 				 -EINVAL);
 }
 
-/* --- dirty log -------------------------------------------------------------------------------- */
+/* --- dirty log --- */
 
 static int get_log(struct vm *vm, uint32_t slot, void *bitmap)
 {

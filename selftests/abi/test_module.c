@@ -200,7 +200,7 @@ static void node_name_is_checked(void **state)
 	a_vm_works();
 }
 
-/* --- beside in-tree KVM ----------------------------------------------------------------------- */
+/* --- beside in-tree KVM --- */
 
 static bool load_peer(void)
 {

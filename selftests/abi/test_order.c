@@ -32,7 +32,7 @@ static void spin_payload(uint64_t arg)
 		++*word;
 }
 
-/* --- not set up ------------------------------------------------------------------------------- */
+/* --- not set up --- */
 
 /* The reset vector lies in no slot: the first fetch can't be done. */
 static void run_without_memory(void **state)
@@ -109,7 +109,7 @@ static void run_after_hostile_state(void **state)
 	a_new_vm_works();
 }
 
-/* --- closed ----------------------------------------------------------------------------------- */
+/* --- closed --- */
 
 static void vcpu_outlives_the_vm_fd(void **state)
 {
@@ -175,7 +175,7 @@ static void descriptors_closed_while_running(void **state)
 	a_new_vm_works();
 }
 
-/* --- two threads, one vCPU -------------------------------------------------------------------- */
+/* --- two threads, one vCPU --- */
 
 static volatile bool stop_rivals;
 
@@ -268,7 +268,7 @@ static void create_vcpu_under_load(void **state)
 	vcpu_stop(v);
 }
 
-/* --- killed ----------------------------------------------------------------------------------- */
+/* --- killed --- */
 
 enum victim { SPINNING, HALTED, WAITING_FOR_SIPI, EXITING };
 

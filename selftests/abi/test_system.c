@@ -94,7 +94,7 @@ static void wrong_sizes_are_unknown(void **state)
 	close(fd);
 }
 
-/* --- KVM_CHECK_EXTENSION ---------------------------------------------------------------------- */
+/* --- KVM_CHECK_EXTENSION --- */
 
 static void unknown_capabilities_are_zero(void **state)
 {
@@ -303,7 +303,7 @@ static void vm_fd_agrees_with_the_system_fd(void **state)
 	close(fd);
 }
 
-/* --- CPUID ------------------------------------------------------------------------------------ */
+/* --- CPUID --- */
 
 static struct kvm_cpuid2 *cpuid_buffer(uint32_t nent)
 {
@@ -404,7 +404,7 @@ static void supported_cpuid_leaves(void **state)
 	close(fd);
 }
 
-/* --- MSR lists -------------------------------------------------------------------------------- */
+/* --- MSR lists --- */
 
 struct msr_list {
 	struct kvm_msr_list head;

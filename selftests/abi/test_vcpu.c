@@ -271,7 +271,7 @@ static void events_refuses_nonsense(void **state)
 		must_fail(EINVAL, ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e));
 }
 
-/* --- MSRs ------------------------------------------------------------------------------------- */
+/* --- MSRs --- */
 
 struct msr_block {
 	struct kvm_msrs head;
@@ -414,7 +414,7 @@ static void msr_values_are_checked(void **state)
 	}
 }
 
-/* --- CPUID ------------------------------------------------------------------------------------ */
+/* --- CPUID --- */
 
 static void cpuid_round_trip(void **state)
 {
@@ -462,7 +462,7 @@ static void cpuid_count_is_bounded(void **state)
 	munmap(p, PAGE_SIZE);
 }
 
-/* --- MP state, signal mask, the rest ---------------------------------------------------------- */
+/* --- MP state, signal mask, the rest --- */
 
 static void mp_state(void **state)
 {

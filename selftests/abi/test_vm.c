@@ -193,7 +193,7 @@ static void vm_fd_is_not_a_file(void **state)
 	assert_ptr_equal(mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, vm->fd, 0), MAP_FAILED);
 }
 
-/* --- another process has no business with the VM ---------------------------------------------- */
+/* --- another process has no business with the VM --- */
 
 static int use_vm(void *arg)
 {

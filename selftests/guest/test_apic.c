@@ -71,7 +71,7 @@ static void both_modes(void (*payload)(uint64_t))
 	}
 }
 
-/* --- registers -------------------------------------------------------------------------------- */
+/* --- registers --- */
 
 static void registers_payload(uint64_t x2apic)
 {
@@ -158,7 +158,7 @@ static void x2apic_faults(void **state)
 	expect_done(guest_new_irqchip(x2apic_faults_payload, on_apicvisor()));
 }
 
-/* --- KVM_CAP_X2APIC_API: whole x2APIC IDs in KVM_GET_LAPIC and in MSIs ------------------------ */
+/* --- KVM_CAP_X2APIC_API: whole x2APIC IDs in KVM_GET_LAPIC and in MSIs --- */
 
 static void x2apic_id_payload(uint64_t arg)
 {
@@ -209,7 +209,7 @@ static void x2apic_api(void **state)
 	x2apic_ids(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
 }
 
-/* --- timer ------------------------------------------------------------------------------------ */
+/* --- timer --- */
 
 static void wait_for(uint64_t vector, uint64_t n)
 {
@@ -342,7 +342,7 @@ static void timer_any_order(void **state)
 	both_modes(timer_orders_payload);
 }
 
-/* --- IPIs ------------------------------------------------------------------------------------- */
+/* --- IPIs --- */
 
 static void self_ipi_payload(uint64_t x2apic)
 {
@@ -475,7 +475,7 @@ static void illegal_vectors(void **state)
 	}
 }
 
-/* --- two vCPUs -------------------------------------------------------------------------------- */
+/* --- two vCPUs --- */
 
 #define ROUNDS 100
 
@@ -600,7 +600,7 @@ static void ipi_to_all_but_self(void **state)
 	}
 }
 
-/* --- INIT and SIPI ---------------------------------------------------------------------------- */
+/* --- INIT and SIPI --- */
 
 extern const char ap_start[], ap_start_end[];
 asm(".pushsection .rodata\n"

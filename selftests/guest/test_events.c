@@ -9,7 +9,7 @@
 
 #define VECTOR 0x40
 
-/* --- exceptions the guest raises -------------------------------------------------------------- */
+/* --- exceptions the guest raises --- */
 
 static void raise_ud(void)
 {
@@ -184,7 +184,7 @@ static void double_fault(void **state)
 	assert_int_equal(expect_sync(v, 8)->value[1], 0);
 }
 
-/* --- exceptions that userspace injects: KVM_SET_VCPU_EVENTS ----------------------------------- */
+/* --- exceptions that userspace injects: KVM_SET_VCPU_EVENTS --- */
 
 static void on_injected(struct guest_frame *f)
 {
@@ -224,7 +224,7 @@ static void injected_exception(void **state)
 	expect_sync(v, 2);
 }
 
-/* --- NMI -------------------------------------------------------------------------------------- */
+/* --- NMI --- */
 
 static volatile uint64_t nmis, nmi_depth, nmi_max_depth, nmi_stay;
 
@@ -312,7 +312,7 @@ static void nmi_ends_hlt_in_the_kernel(void **state)
 	assert_int_equal(in_guest(v->vm, nmis), 1);
 }
 
-/* --- interrupts from userspace ---------------------------------------------------------------- */
+/* --- interrupts from userspace --- */
 
 static volatile uint64_t irqs, irq_rip;
 
@@ -402,7 +402,7 @@ static void sti_shadow(void **state)
 	assert_true(r->value[1] >= (uintptr_t)shadow_sti_2);
 }
 
-/* --- CR8 without an APIC in the kernel -------------------------------------------------------- */
+/* --- CR8 without an APIC in the kernel --- */
 
 static void cr8_payload(uint64_t arg)
 {

@@ -9,7 +9,7 @@
 
 #define PORT 0x5f0
 
-/* --- single port accesses --------------------------------------------------------------------- */
+/* --- single port accesses --- */
 
 static void pio_sizes_payload(uint64_t arg)
 {
@@ -68,7 +68,7 @@ static void registers_may_change_during_an_out(void **state)
 	expect_done(v);
 }
 
-/* --- string I/O ------------------------------------------------------------------------------- */
+/* --- string I/O --- */
 
 struct string_io {
 	uint64_t address, count, size;
@@ -246,7 +246,7 @@ static void ins_to_read_only_memory(void **state)
 	assert_int_equal(v->vm->mem[GUEST_FREE + 16], 0);
 }
 
-/* --- MMIO ------------------------------------------------------------------------------------- */
+/* --- MMIO --- */
 
 #define MM(type) (*(volatile type *)arg)
 
@@ -453,7 +453,7 @@ static void mmio_across_pages(void **state)
 	expect_done(v);
 }
 
-/* --- ioeventfd -------------------------------------------------------------------------------- */
+/* --- ioeventfd --- */
 
 static void set_ioeventfd(struct vm *vm, int fd, uint64_t addr, uint32_t len, uint32_t flags,
 			  uint64_t match)
@@ -528,7 +528,7 @@ static void removed_ioeventfd_exits_again(void **state)
 	close(fd);
 }
 
-/* --- the coalesced ring ----------------------------------------------------------------------- */
+/* --- the coalesced ring --- */
 
 static void coalesced_payload(uint64_t arg)
 {

@@ -22,7 +22,7 @@ static void on_lapic_irq(struct guest_frame *f)
 	xapic_write(APIC_EOI, 0);
 }
 
-/* --- PIC -------------------------------------------------------------------------------------- */
+/* --- PIC --- */
 
 static void on_pic_irq(struct guest_frame *f)
 {
@@ -122,7 +122,7 @@ static void pic_behind_lint0(void **state)
 	expect_done(v);
 }
 
-/* --- IOAPIC ----------------------------------------------------------------------------------- */
+/* --- IOAPIC --- */
 
 static void ioapic_setup(uint32_t flags)
 {
@@ -318,7 +318,7 @@ static void ioapic_to_the_other_cpu(void **state)
 	assert_int_equal(in_guest(vm, count[VECTOR]), 1);
 }
 
-/* --- MSI -------------------------------------------------------------------------------------- */
+/* --- MSI --- */
 
 static void msi_payload(uint64_t arg)
 {
@@ -379,7 +379,7 @@ static void msi_by_routing(void **state)
 	assert_int_equal(expect_sync(v, 3)->value[1], 1);
 }
 
-/* --- irqfd ------------------------------------------------------------------------------------ */
+/* --- irqfd --- */
 
 static void signal_eventfd(int fd)
 {
@@ -495,7 +495,7 @@ static void irqfd_resample(void **state)
 	close((int)irqfd.resamplefd);
 }
 
-/* --- PIT -------------------------------------------------------------------------------------- */
+/* --- PIT --- */
 
 static void pit_payload(uint64_t arg)
 {

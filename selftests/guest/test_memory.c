@@ -113,7 +113,7 @@ static void host_fill(struct memory_test *t, uint64_t value)
 		*host_word(t, i) = value + i;
 }
 
-/* --- one memory ------------------------------------------------------------------------------- */
+/* --- one memory --- */
 
 static void host_and_guest_share_memory(void **state)
 {
@@ -325,7 +325,7 @@ static void merged_pages_are_split_by_a_write(void **state)
 	write_file("/sys/kernel/mm/ksm/run", "2");
 }
 
-/* --- huge pages ------------------------------------------------------------------------------- */
+/* --- huge pages --- */
 
 /* Every page of 4 MiB, so that both a huge mapping and its parts are used. */
 static void with_page_size(int advice)
@@ -400,7 +400,7 @@ static void slot_ends_inside_a_huge_page(void **state)
 	assert_int_equal(*host_word(&t, 256), 0);
 }
 
-/* --- slots ------------------------------------------------------------------------------------ */
+/* --- slots --- */
 
 static void deleted_slot_is_mmio(void **state)
 {
@@ -452,7 +452,7 @@ static void readonly_slot(void **state)
 	host_must_see(&t, 0x80000);
 }
 
-/* --- dirty log -------------------------------------------------------------------------------- */
+/* --- dirty log --- */
 
 static void get_log(struct memory_test *t, uint64_t *bitmap)
 {

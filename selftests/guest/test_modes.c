@@ -209,7 +209,7 @@ static void pae_paging(void **state)
 	expect_exit(v, KVM_EXIT_HLT);
 }
 
-/* --- ends ------------------------------------------------------------------------------------- */
+/* --- ends --- */
 
 static void triple_fault_payload(uint64_t arg)
 {
@@ -335,7 +335,7 @@ static void immediate_exit(void **state)
 	expect_sync(v, 1);
 }
 
-/* --- what no decoder knows -------------------------------------------------------------------- */
+/* --- what no decoder knows --- */
 
 static const uint8_t aesenc[] = { 0x66, 0x0f, 0x38, 0xdc, 0x00 }; /* aesenc (%rax), %xmm0 */
 

@@ -19,8 +19,7 @@
 #define NR_TOUCHERS 2
 #define LOG_SLOT    1
 
-/* --- a fault that sleeps
- * -------------------------------------------------------------------------- */
+/* --- a fault that sleeps --- */
 
 static void write_for_ever(uint64_t gpa)
 {
@@ -142,8 +141,7 @@ static void slot_deleted_while_a_fault_sleeps(void **state)
 	assert_int_equal(v->run->mmio.phys_addr, WINDOW);
 }
 
-/* --- slots and pages that change under load
- * -------------------------------------------------------- */
+/* --- slots and pages that change under load --- */
 
 static volatile uint64_t passes[NR_TOUCHERS]; /* the guest's copy counts */
 
@@ -367,8 +365,7 @@ static void a_fork_takes_the_writable_pages_away(void **state)
 	}
 }
 
-/* --- irqfds against routing and close (I10)
- * --------------------------------------------------------- */
+/* --- irqfds against routing and close (I10) --- */
 
 struct router {
 	struct vm *vm;

@@ -45,7 +45,7 @@
 
 #define NOT_CANONICAL    0x0001000000000000UL
 
-/* --- one instruction that may fault; its operands are globals ---------------------------------- */
+/* --- one instruction that may fault; its operands are globals --- */
 
 static uint32_t reg_index;
 static uint64_t reg_value;
@@ -108,8 +108,7 @@ static bool cpuid_bit(uint32_t leaf, uint32_t sub, int reg, int bit)
 	return r[reg] >> bit & 1;
 }
 
-/* --- control registers
- * ---------------------------------------------------------------------------- */
+/* --- control registers --- */
 
 static void cr0_payload(uint64_t arg)
 {
@@ -210,8 +209,7 @@ static void efer_writes(void **state)
 	expect_done(guest_new(efer_payload, 0));
 }
 
-/* --- XCR0
- * ----------------------------------------------------------------------------------------------- */
+/* --- XCR0 --- */
 
 static uint64_t xgetbv0(void)
 {
@@ -275,8 +273,7 @@ static void xcr0_writes(void **state)
 	expect_done(v);
 }
 
-/* --- MSRs
- * ------------------------------------------------------------------------------------------------ */
+/* --- MSRs --- */
 
 static void msr_faults_payload(uint64_t arg)
 {
@@ -478,8 +475,7 @@ static void fpu_can_be_set_before_the_first_run(void **state)
 	check_fpu(guest_new(fpu_payload, 0));
 }
 
-/* --- machine checks
- * ----------------------------------------------------------------------------------------- */
+/* --- machine checks --- */
 
 #define MCI_VAL    (1UL << 63)
 #define MCI_UC     (1UL << 61)

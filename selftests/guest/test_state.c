@@ -7,7 +7,7 @@
 #include <sched.h>
 #include "kvmtest.h"
 
-/* --- FPU -------------------------------------------------------------------------------------- */
+/* --- FPU --- */
 
 static void load_xmm(uint64_t seed)
 {
@@ -149,7 +149,7 @@ static void avx_state(void **state)
 	assert_int_equal(xcrs.xcrs[0].value, 7);
 }
 
-/* --- debug registers -------------------------------------------------------------------------- */
+/* --- debug registers --- */
 
 static volatile uint64_t db_rip, db_dr6, db_count;
 static volatile uint64_t watched;
@@ -204,7 +204,7 @@ static void guest_breakpoints(void **state)
 	expect_done(v);
 }
 
-/* --- registers in mid-run --------------------------------------------------------------------- */
+/* --- registers in mid-run --- */
 
 static void registers_payload(uint64_t arg)
 {
@@ -291,7 +291,7 @@ static void state_moves_to_another_vm(void **state)
 	expect_done(b);
 }
 
-/* --- CPUID ------------------------------------------------------------------------------------ */
+/* --- CPUID --- */
 
 static void cpuid_payload(uint64_t arg)
 {

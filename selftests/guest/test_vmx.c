@@ -44,8 +44,7 @@ static void complete_exit(struct vcpu *v)
 	v->run->immediate_exit = 0;
 }
 
-/* --- debug traps
- * --------------------------------------------------------------------------------------------- */
+/* --- debug traps --- */
 
 extern const char after_int1[], after_shadow_int1[], after_step[], after_deferred[];
 
@@ -290,8 +289,7 @@ static void stepping_through_rep_outs(void **state)
 	assert_int_equal(v->report->value[1], 6);
 }
 
-/* --- events that userspace sets
- * -------------------------------------------------------------------------------- */
+/* --- events that userspace sets --- */
 
 static volatile uint64_t injected_error = ~0UL;
 
@@ -416,8 +414,7 @@ static void idt_outside_memory(void **state)
 	assert_int_equal(v->run->internal.data[0] & 0x800000ff, 0x80000040);
 }
 
-/* --- I/O that userspace answers with other registers
- * ------------------------------------------------------------ */
+/* --- I/O that userspace answers with other registers --- */
 
 static void mmio_payload(uint64_t arg)
 {
@@ -503,8 +500,7 @@ static void reset_during_ins(void **state)
 	expect_done(v);
 }
 
-/* --- strings between ports and MMIO
- * --------------------------------------------------------------------------------- */
+/* --- strings between ports and MMIO --- */
 
 static void outs_mmio_payload(uint64_t arg)
 {
@@ -552,8 +548,7 @@ static void ins_to_mmio(void **state)
 	expect_sync(v, 1);
 }
 
-/* --- the task register
- * ------------------------------------------------------------------------------------------- */
+/* --- the task register --- */
 
 /*
  * mov $0x20,%eax; mov %eax,%cr4; mov $0x1000,%eax; mov %eax,%cr3; mov $0xc0000080,%ecx; rdmsr;
@@ -587,8 +582,7 @@ static void long_mode_with_a_16_bit_tss(void **state)
 	expect_pio(v, KVM_EXIT_IO_OUT, 0x55, 1, 1);
 }
 
-/* --- the host's protection keys
- * ------------------------------------------------------------------------------------- */
+/* --- the host's protection keys --- */
 
 static uint32_t rdpkru(void)
 {

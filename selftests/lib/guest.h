@@ -91,7 +91,7 @@ static inline void guest_sync_values(uint64_t n, uint64_t a, uint64_t b, uint64_
 				     0, 1);                                                      \
 	} while (0)
 
-/* --- instructions ----------------------------------------------------------------------------- */
+/* --- instructions --- */
 
 static inline void outb(uint16_t port, uint8_t v)
 {
@@ -194,7 +194,7 @@ static inline uint32_t mmio_read32(uint64_t addr)
 	return v;
 }
 
-/* --- local APIC, IOAPIC ----------------------------------------------------------------------- */
+/* --- local APIC, IOAPIC --- */
 
 #define XAPIC_BASE          0xfee00000UL
 #define IOAPIC_BASE         0xfec00000UL

@@ -63,7 +63,7 @@ struct vm {
 	bool irqchip;
 };
 
-/* --- main ------------------------------------------------------------------------------------- */
+/* --- main --- */
 
 void test_setup_alarm(void);
 int test_setup(void **state);
@@ -90,7 +90,7 @@ unsigned long env_number(const char *name, unsigned long otherwise);
 /* True on apicvisor, false on the peer. For differences that are meant, each with its reason. */
 bool on_apicvisor(void);
 
-/* --- system and VM ---------------------------------------------------------------------------- */
+/* --- system and VM --- */
 
 const char *dev_path(void);
 int dev_open(void);
@@ -137,7 +137,7 @@ void vm_irq_line(struct vm *vm, uint32_t gsi, int level);
 				 mf_ret_ == -1 ? strerror(mf_errno_) : "no error", #err); \
 	} while (0)
 
-/* --- vCPU ------------------------------------------------------------------------------------- */
+/* --- vCPU --- */
 
 /* With the CPUID that the device supports. */
 struct vcpu *vcpu_create(struct vm *vm, unsigned int id);
@@ -190,7 +190,7 @@ void vcpu_wait_sync(struct vcpu *vcpu, uint64_t n);
 /* Where selftests/kmodules has put modules: the kernel's own, and ours. */
 #define KMODULES "/modules/"
 
-/* --- host ------------------------------------------------------------------------------------- */
+/* --- host --- */
 
 /* Run @fn in a child process; returns its pid. The child exits with fn's value. */
 pid_t spawn(int (*fn)(void *arg), void *arg);

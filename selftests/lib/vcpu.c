@@ -242,7 +242,7 @@ void *expect_mmio(struct vcpu *vcpu, bool write, uint64_t gpa, uint32_t len)
 	return run->mmio.data;
 }
 
-/* --- a vCPU with a thread of its own ---------------------------------------------------------- */
+/* --- a vCPU with a thread of its own --- */
 
 static void *vcpu_thread(void *arg)
 {

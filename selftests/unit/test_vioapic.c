@@ -8,7 +8,7 @@
  */
 #include "vioapic_test.h"
 
-/* --- registers --------------------------------------------------------------------------------- */
+/* --- registers --- */
 
 static void test_reset_state(void **state)
 {
@@ -110,7 +110,7 @@ static void test_bad_pins_and_sources(void **state)
 	vioapic_refused(&io, IOAPIC_NR_PINS);
 }
 
-/* --- edge -------------------------------------------------------------------------------------- */
+/* --- edge --- */
 
 static void test_edge_message(void **state)
 {
@@ -193,7 +193,7 @@ static void test_delivery_modes_without_eoi(void **state)
 	assert_int_equal(eoi(0x40), 0);
 }
 
-/* --- level ------------------------------------------------------------------------------------- */
+/* --- level --- */
 
 static void test_level_cycle(void **state)
 {
@@ -274,7 +274,7 @@ static void test_refused_message_can_be_retried(void **state)
 	assert_int_equal(msg.dest, 0);
 }
 
-/* --- mask and unmask --------------------------------------------------------------------------- */
+/* --- mask and unmask --- */
 
 static void test_unmask_sends_high_level_line(void **state)
 {
@@ -361,7 +361,7 @@ static void test_edge_to_level_with_line_high(void **state)
 	assert_int_equal(image.irr, BIT(10));
 }
 
-/* --- I4: entries rewritten while busy ---------------------------------------------------------- */
+/* --- I4: entries rewritten while busy --- */
 
 static void I4_new_vector_while_in_flight(void **state)
 {
@@ -484,7 +484,7 @@ static void test_edge_eoi_for_observers(void **state)
 	assert_int_equal(vioapic_eoi_edge(&io, 0x30), 0);
 }
 
-/* --- directed EOI ------------------------------------------------------------------------------ */
+/* --- directed EOI --- */
 
 static void test_directed_eoi(void **state)
 {

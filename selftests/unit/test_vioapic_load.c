@@ -8,7 +8,7 @@
  */
 #include "vioapic_test.h"
 
-/* --- I6: storms -------------------------------------------------------------------------------- */
+/* --- I6: storms --- */
 
 static void I6_stuck_line_lets_the_guest_progress(void **state)
 {
@@ -71,7 +71,7 @@ static void I6_masking_ends_the_hold(void **state)
 	assert_int_equal(vioapic_resume(&io), 0);
 }
 
-/* --- I8: several sources ----------------------------------------------------------------------- */
+/* --- I8: several sources --- */
 
 static void I8_line_is_the_or_of_sources(void **state)
 {
@@ -146,7 +146,7 @@ static void I8_concurrent_sources(void **state)
 	assert_int_equal(rescan(9), 0);
 }
 
-/* --- random operations ------------------------------------------------------------------------- */
+/* --- random operations --- */
 
 /* A model of what is true outside: who drives which pin, and which EOIs are to come. */
 static struct {
@@ -277,7 +277,7 @@ static void test_random_operations(void **state)
 	}
 }
 
-/* --- save and restore -------------------------------------------------------------------------- */
+/* --- save and restore --- */
 
 /* Load the image into a fresh IOAPIC, as the target of a migration would. */
 static void move_to_new_machine(struct kvm_ioapic_state *image)

@@ -93,7 +93,7 @@ static int setup(void **state)
 	return 0;
 }
 
-/* --- initialization ---------------------------------------------------------------------------- */
+/* --- initialization --- */
 
 static void test_seabios_then_linux(void **state)
 {
@@ -196,7 +196,7 @@ static void test_icw1(void **state)
 	assert_int_equal(fx.acked_mask, BIT(9) | BIT(12));
 }
 
-/* --- requests and priorities ------------------------------------------------------------------- */
+/* --- requests and priorities --- */
 
 static void test_edge_cycle(void **state)
 {
@@ -339,7 +339,7 @@ static void test_special_fully_nested(void **state)
 	assert_int_equal(isr(0x20), 0x04);
 }
 
-/* --- end of interrupt -------------------------------------------------------------------------- */
+/* --- end of interrupt --- */
 
 static void test_auto_eoi(void **state)
 {
@@ -444,7 +444,7 @@ static void test_special_mask(void **state)
 	assert_false(pic.chip[0].special_mask);
 }
 
-/* --- ELCR -------------------------------------------------------------------------------------- */
+/* --- ELCR --- */
 
 static void test_elcr(void **state)
 {
@@ -480,7 +480,7 @@ static void test_elcr(void **state)
 	assert_int_equal(irr(0xa0), 0x08);
 }
 
-/* --- spurious and poll ------------------------------------------------------------------------- */
+/* --- spurious and poll --- */
 
 static void test_spurious_7(void **state)
 {
@@ -532,7 +532,7 @@ static void test_poll(void **state)
 	assert_int_equal(in(0xa1), 0x40); /* one poll, one answer: the mask again */
 }
 
-/* --- sources and ports ------------------------------------------------------------------------- */
+/* --- sources and ports --- */
 
 static void I8_line_is_the_or_of_sources(void **state)
 {
@@ -641,7 +641,7 @@ static void test_random_accesses(void **state)
 	}
 }
 
-/* --- save and restore -------------------------------------------------------------------------- */
+/* --- save and restore --- */
 
 static void test_state_round_trip(void **state)
 {

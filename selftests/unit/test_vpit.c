@@ -8,7 +8,7 @@
  */
 #include "vpit_test.h"
 
-/* --- ports and control words ------------------------------------------------------------------- */
+/* --- ports and control words --- */
 
 static void test_ports(void **state)
 {
@@ -135,7 +135,7 @@ static void test_read_back(void **state)
 	assert_int_equal(pit.channel[0].latched, 0);
 }
 
-/* --- counting ---------------------------------------------------------------------------------- */
+/* --- counting --- */
 
 static void test_mode_0_counts_through_zero(void **state)
 {
@@ -265,7 +265,7 @@ static void test_access_from_before_the_load(void **state)
 	assert_false(vpit_fired(&pit, now));
 }
 
-/* --- port 0x61 and channel 2's gate ------------------------------------------------------------ */
+/* --- port 0x61 and channel 2's gate --- */
 
 /* Linux measures the TSC against this: gate on, speaker off, mode 0, wait for OUT2. */
 static void test_linux_calibration(void **state)
@@ -410,7 +410,7 @@ static void test_channel_0_has_no_trigger(void **state)
 	assert_int_equal(vpit_deadline(&pit), 0);
 }
 
-/* --- channel 0's interrupt --------------------------------------------------------------------- */
+/* --- channel 0's interrupt --- */
 
 static void test_periodic_without_drift(void **state)
 {
@@ -532,7 +532,7 @@ static void T1_long_pause(void **state)
 	assert_false(vpit_irq_acked(&pit));
 }
 
-/* --- reinjection ------------------------------------------------------------------------------- */
+/* --- reinjection --- */
 
 static void test_reinjection(void **state)
 {

@@ -8,7 +8,7 @@
  */
 #include "vpit_test.h"
 
-/* --- save and restore -------------------------------------------------------------------------- */
+/* --- save and restore --- */
 
 static struct kvm_pit_state2 image;
 
@@ -279,7 +279,7 @@ static void test_hpet_legacy_silences_channel_0(void **state)
 	assert_int_not_equal(vpit_deadline(&pit), 0);
 }
 
-/* --- T3: concurrent port access ---------------------------------------------------------------- */
+/* --- T3: concurrent port access --- */
 
 static void *hammer(void *arg)
 {

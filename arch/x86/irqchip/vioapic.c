@@ -73,7 +73,7 @@ void vioapic_enable_eoir(struct vioapic *v)
 	v->version = IOAPIC_VER_EOIR;
 }
 
-/* --- sending ----------------------------------------------------------------------------------- */
+/* --- sending --- */
 
 static void fill_msg(const union ioapic_rte *rte, struct irq_msg *out)
 {
@@ -157,7 +157,7 @@ void vioapic_refused(struct vioapic *v, u32 pin)
 	irq_unlock(&v->lock, flags);
 }
 
-/* --- end of interrupt -------------------------------------------------------------------------- */
+/* --- end of interrupt --- */
 
 static u32 eoi_locked(struct vioapic *v, u8 vector)
 {
@@ -287,7 +287,7 @@ void vioapic_for_each_eoi_vector(struct vioapic *v, vioapic_vector_fn fn, void *
 	}
 }
 
-/* --- registers --------------------------------------------------------------------------------- */
+/* --- registers --- */
 
 static u32 read_indirect_locked(const struct vioapic *v)
 {
@@ -404,7 +404,7 @@ void vioapic_mmio_write(struct vioapic *v, u32 offset, u32 len, const void *data
 	irq_unlock(&v->lock, flags);
 }
 
-/* --- save and restore -------------------------------------------------------------------------- */
+/* --- save and restore --- */
 
 void vioapic_get_state(struct vioapic *v, struct kvm_ioapic_state *image)
 {

@@ -45,7 +45,7 @@ enum ocw2_command {
 #define SPURIOUS_PIN  7
 #define PRIORITY_NONE 8
 
-/* --- one chip ---------------------------------------------------------------------------------- */
+/* --- one chip --- */
 
 /* Distance of the first of @pins from the top priority; PRIORITY_NONE if there are none. */
 static u32 priority(const struct vpic_chip *chip, u8 pins)
@@ -136,7 +136,7 @@ static int drive(struct vpic_chip *chip, u8 pin, bool level)
 	return 1;
 }
 
-/* --- the pair ---------------------------------------------------------------------------------- */
+/* --- the pair --- */
 
 /* Let the slave's output reach the master's input, and the master's output INTR. */
 static void settle_locked(struct vpic *pic, struct vpic_effect *fx)
@@ -221,7 +221,7 @@ u8 vpic_ack(struct vpic *pic, struct vpic_effect *fx)
 	return vector;
 }
 
-/* --- registers --------------------------------------------------------------------------------- */
+/* --- registers --- */
 
 static void write_icw1(struct vpic *pic, u32 which, u8 value, struct vpic_effect *fx)
 {
@@ -420,7 +420,7 @@ u8 vpic_pio_read(struct vpic *pic, u16 port, struct vpic_effect *fx)
 	return value;
 }
 
-/* --- save and restore -------------------------------------------------------------------------- */
+/* --- save and restore --- */
 
 /*
  * In the image the initialization word that is due counts from 1 (ICW2), and 'priority_add' is

@@ -29,7 +29,7 @@
 /* DRAM refresh toggles port 0x61 bit 4 at this many clocks, as channel 1 of a PC would. */
 #define REFRESH_CLOCKS      18
 
-/* --- time -------------------------------------------------------------------------------------- */
+/* --- time --- */
 
 static u64 ns_to_clocks(u64 ns)
 {
@@ -65,7 +65,7 @@ static u64 elapsed(const struct vpit_channel *ch, u64 now_ns)
 	return ns_to_clocks(now_ns - ch->load_ns);
 }
 
-/* --- one channel ------------------------------------------------------------------------------- */
+/* --- one channel --- */
 
 static u16 to_bcd(u32 n)
 {
@@ -225,7 +225,7 @@ static void set_gate(struct vpit_channel *ch, bool gate, u64 now_ns)
 	ch->gate = gate;
 }
 
-/* --- channel 0's interrupt --------------------------------------------------------------------- */
+/* --- channel 0's interrupt --- */
 
 /* When the output rises next after @now_ns; for a one-shot, when it rises at all. */
 static u64 next_edge(const struct vpit_channel *ch, u64 now_ns)
@@ -334,7 +334,7 @@ void vpit_set_reinject(struct vpit *pit, bool on)
 	irq_unlock(&pit->lock, flags);
 }
 
-/* --- ports ------------------------------------------------------------------------------------- */
+/* --- ports --- */
 
 void vpit_init(struct vpit *pit, u64 now_ns, bool speaker_dummy)
 {
@@ -451,7 +451,7 @@ bool vpit_pio_write(struct vpit *pit, u16 port, u8 value, u64 now_ns)
 	return rearm;
 }
 
-/* --- save and restore -------------------------------------------------------------------------- */
+/* --- save and restore --- */
 
 static s64 image_time(const struct vpit_channel *ch, bool done)
 {
