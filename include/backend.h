@@ -11,8 +11,7 @@
 #include <linux/kvm.h>
 #include <vcpu.h>
 
-/* --- life
- * ------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 /*
  * Check the processor, turn VMX on everywhere and follow CPU hotplug, suspend and reboot.
@@ -35,15 +34,14 @@ void backend_cpuid_limits(struct cpuid_limits *limits);
 /* CPUID was set: allow or trap RDTSCP, INVPCID, ... accordingly. */
 void backend_cpuid_changed(struct vcpu *vcpu);
 
-/* --- running: preemption off
- * ------------------------------------------------------------------------ */
+/* --- running: preemption off --- */
 
 void backend_load(struct vcpu *vcpu, int cpu);
 void backend_put(struct vcpu *vcpu);
-/* Interrupts off. Returns with the exit's reason noted, and host NMIs handled. */
+/* Interrupts off. Returns with the exit's reason noted, and host NMIs handled. Is in guest context
+ * (guest_context.h) for the entry alone. */
 void backend_enter(struct vcpu *vcpu);
-/* Interrupts off, after backend_enter() and out of guest context: run the host's interrupt handler.
- */
+/* Interrupts off, after backend_enter(): run the host's interrupt handler. */
 void backend_host_interrupt(struct vcpu *vcpu);
 /* Interrupts on. 1 = enter again, 0 = to userspace (run->exit_reason set), < 0 errno. */
 int backend_handle_exit(struct vcpu *vcpu);
@@ -51,8 +49,7 @@ int backend_handle_exit(struct vcpu *vcpu);
 void backend_flush_ept(struct vcpu *vcpu);
 void backend_flush_guest(struct vcpu *vcpu);
 
-/* --- state
- * ---------------------------------------------------------------------------------------------- */
+/* --- state --- */
 
 /* backend_cache_reg(): see x86.h */
 void backend_set_cr0(struct vcpu *vcpu, u64 value);

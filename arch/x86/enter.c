@@ -5,15 +5,13 @@
  *
  * The order of the last steps is the protocol of vcpu.h: ->mode first, then ->requests.
  */
-#include <linux/context_tracking.h>
 #include <linux/sched/signal.h>
 #include <linux/srcu.h>
 #include <linux/vtime.h>
 #include <arch.h>
 #include <backend.h>
 
-/* --- INIT, SIPI, HLT
- * --------------------------------------------------------------------------------- */
+/* --- INIT, SIPI, HLT --- */
 
 /* SDM "MP Initialization Protocol": execution starts at 000VV000H in real mode. */
 static void start_by_sipi(struct vcpu *vcpu, u8 vector)
@@ -85,8 +83,7 @@ int arch_vcpu_wakeup(struct vcpu *vcpu)
 	return 1;
 }
 
-/* --- one entry
- * --------------------------------------------------------------------------------------------- */
+/* --- one entry --- */
 
 /* Requests that end KVM_RUN. 1 = go on, 0 = to userspace, errno. */
 static int handle_final_requests(struct vcpu *vcpu)
@@ -119,27 +116,6 @@ static bool must_not_enter(struct vcpu *vcpu)
 	return READ_ONCE(vcpu->requests) || vcpu_work_pending(vcpu);
 }
 
-/*
- * To RCU, lockdep and CPU-time accounting the guest is like userspace: a quiescent state with
- * interrupts on, whose time is the guest's.
- */
-static __always_inline void guest_context_enter(void)
-{
-	vtime_account_guest_enter();
-	trace_hardirqs_on_prepare();
-	lockdep_hardirqs_on_prepare();
-	if (!context_tracking_guest_enter())
-		rcu_note_context_switch(false);
-	lockdep_hardirqs_on(_THIS_IP_);
-}
-
-static __always_inline void guest_context_exit(void)
-{
-	lockdep_hardirqs_off(_THIS_IP_);
-	context_tracking_guest_exit();
-	trace_hardirqs_off_finish();
-}
-
 /* Interrupts off. Returns false when the entry was called off. */
 static bool enter_and_exit(struct vcpu *vcpu)
 {
@@ -150,9 +126,7 @@ static bool enter_and_exit(struct vcpu *vcpu)
 		return false;
 	}
 	fpu_before_entry(vcpu);
-	guest_context_enter();
 	backend_enter(vcpu);
-	guest_context_exit();
 	/* ->mode last: whoever sees OUTSIDE knows that no translation is in use any more. */
 	smp_store_release(&vcpu->mode, VCPU_OUTSIDE);
 	vcpu->stats.entries++;
@@ -195,8 +169,7 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 	return entered ? backend_handle_exit(vcpu) : 1;
 }
 
-/* --- one KVM_RUN
- * ------------------------------------------------------------------------------------------------ */
+/* --- one KVM_RUN --- */
 
 int arch_vcpu_run_begin(struct vcpu *vcpu)
 {

@@ -30,7 +30,8 @@
 #define R14_ 0x70
 #define R15_ 0x78
 
-	.text
+	/* In guest context: see enter_guest() of run.c. */
+	.section .noinstr.text, "ax"
 
 /*
  * bool vmx_enter_guest(u64 *regs, bool launched, unsigned long *host_rsp)
@@ -139,6 +140,8 @@ SYM_INNER_LABEL(vmx_exit_point, SYM_L_GLOBAL)
 	_ASM_EXTABLE(.Lresume, .Lfailed)
 	_ASM_EXTABLE(.Llaunch, .Lfailed)
 SYM_FUNC_END(vmx_enter_guest)
+
+	.text
 
 /*
  * void vmx_call_handler(unsigned long entry)

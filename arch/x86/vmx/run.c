@@ -17,6 +17,7 @@
 #include <asm/pkru.h>
 #include <asm/special_insns.h>
 #include <asm/trapnr.h>
+#include <guest_context.h>
 #include "vmx.h"
 
 /* Registers that live in the VMCS while the guest runs; known again only when asked for. */
@@ -51,8 +52,7 @@ static void write_host_crs(struct vmx_vcpu *vmx)
 	}
 }
 
-/* --- registers that the VMCS does not switch
- * ------------------------------------------------------------ */
+/* --- registers that the VMCS does not switch --- */
 
 static bool guest_uses_xcr0(struct vcpu *vcpu)
 {
@@ -81,8 +81,6 @@ static void load_guest_extras(struct vcpu *vcpu, struct host_extras *host)
 	/* An exit clears it. perf changes it by IPIs, so only what is read with interrupts off
 	 * counts. */
 	host->debugctl = get_debugctlmsr();
-	if (read_cr2() != vcpu->arch.cr2)
-		write_cr2(vcpu->arch.cr2);
 	if (guest_uses_xcr0(vcpu))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->arch.xcr0);
 	if (guest_uses_pkru(vcpu)) {
@@ -101,7 +99,6 @@ static void load_guest_extras(struct vcpu *vcpu, struct host_extras *host)
 
 static void load_host_extras(struct vcpu *vcpu, const struct host_extras *host)
 {
-	vcpu->arch.cr2 = read_cr2();
 	if (guest_uses_xcr0(vcpu))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu_host_xcr0());
 	if (guest_uses_pkru(vcpu)) {
@@ -127,8 +124,7 @@ static __always_inline void flush_buffers(void)
 		asm volatile("verw %[sel]" : : [sel] "m"(selector) : "cc");
 }
 
-/* --- after the exit
- * ------------------------------------------------------------------------------------------ */
+/* --- after the exit --- */
 
 /* The exit acknowledged the host's interrupt: run its handler, through the gate it would have used.
  */
@@ -177,6 +173,24 @@ static void note_exit(struct vcpu *vcpu)
 		handle_host_exception(vmx->exit_intr_info);
 }
 
+/*
+ * In guest context RCU does not watch this CPU, and lockdep takes interrupts for enabled: no tracer,
+ * probe or sanitizer may run here, nor anything else that could come to use RCU or a lock. CR2 is
+ * switched here because a debugger's or a tracer's fault outside would change it.
+ */
+static noinstr bool enter_guest(struct vcpu *vcpu, struct vmx_vcpu *vmx)
+{
+	bool entered;
+
+	guest_context_enter();
+	if (native_read_cr2() != vcpu->arch.cr2)
+		native_write_cr2(vcpu->arch.cr2);
+	entered = vmx_enter_guest(vcpu->arch.regs, vmx->launched, &vmx->host_rsp);
+	vcpu->arch.cr2 = native_read_cr2();
+	guest_context_exit();
+	return entered;
+}
+
 void backend_enter(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -187,7 +201,7 @@ void backend_enter(struct vcpu *vcpu)
 	load_guest_extras(vcpu, &host);
 	flush_buffers();
 
-	vmx->entry_failed = !vmx_enter_guest(vcpu->arch.regs, vmx->launched, &vmx->host_rsp);
+	vmx->entry_failed = !enter_guest(vcpu, vmx);
 
 	load_host_extras(vcpu, &host);
 	vcpu->arch.regs_avail &= ~LAZY_REGS;
