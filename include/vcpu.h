@@ -41,7 +41,6 @@ struct vcpu_stats {
 	u64 io_exits, mmio_exits; /* to userspace */
 	u64 signal_exits;         /* -EINTR */
 	u64 halts, wakeups;
-	u64 injected[IRQ_PATH_NR]; /* not used for LAPIC paths: see vlapic->delivered */
 	u64 irq_injected, nmi_injected, exceptions_injected, irq_windows;
 	u64 ept_faults, tlb_flushes;
 	u64 by_reason[ARCH_EXIT_REASONS]; /* by basic exit reason */
@@ -73,8 +72,7 @@ struct vcpu {
 	struct vcpu_arch arch;
 };
 
-/* --- run loop: the vCPU's thread
- * -------------------------------------------------------------------- */
+/* --- run loop: the vCPU's thread --- */
 
 /*
  * vm->srcu is held by arch_vcpu_run_begin(), _run_end(), _enter(), _wakeup() and _ioctl(). Whoever
@@ -149,8 +147,7 @@ static inline void vm_flush_tlb(struct vm *vm)
 	vm_request_all_and_wait(vm, REQ_TLB_FLUSH);
 }
 
-/* --- virt/stats.c
- * ---------------------------------------------------------------------------------- */
+/* --- virt/stats.c --- */
 
 int stats_module_init(void);
 void stats_module_exit(void);

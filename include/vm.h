@@ -102,7 +102,7 @@ struct vm {
 #define vm_for_each_vcpu(vm, i, v) \
 	for ((i) = 0; (i) < smp_load_acquire(&(vm)->nr_vcpus) && ((v) = (vm)->vcpu[i], 1); (i)++)
 
-/* --- virt/vm.c ------------------------------------------------------------------------------- */
+/* --- virt/vm.c --- */
 
 /* Create a VM and its file descriptor. Returns the fd or an errno. Process context. */
 int vm_create_fd(unsigned long type);
@@ -112,7 +112,7 @@ void vm_put(struct vm *vm);
 /* Mark the VM unusable after an internal error, and make each vCPU leave the guest. */
 void vm_kill(struct vm *vm);
 
-/* --- virt/memslot.c ---------------------------------------------------------------------------- */
+/* --- virt/memslot.c --- */
 
 int memslots_init(struct vm *vm);
 void memslots_destroy(struct vm *vm);
@@ -148,7 +148,7 @@ static inline hva_t memslot_hva(const struct memslot *slot, gfn_t gfn)
 int vm_read_guest(struct vm *vm, gpa_t gpa, void *data, size_t len);
 int vm_write_guest(struct vm *vm, gpa_t gpa, const void *data, size_t len);
 
-/* --- virt/notifier.c: guest memory follows the host's ------------------------------------------- */
+/* --- virt/notifier.c: guest memory follows the host's --- */
 
 int notifier_init(struct vm *vm);
 void notifier_destroy(struct vm *vm);

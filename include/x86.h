@@ -163,11 +163,9 @@ struct vm_arch {
 	s64 tsc_offset;      /* of vCPUs whose TSCs run together; under tsc_lock */
 	s64 kvmclock_offset; /* ns: KVM_GET_CLOCK = now + offset */
 	u32 default_tsc_khz;
-	bool exception_payload;
 };
 
-/* --- registers: the vCPU's thread, loaded
- * --------------------------------------------------------- */
+/* --- registers: the vCPU's thread, loaded --- */
 
 void backend_cache_reg(struct vcpu *vcpu, enum vcpu_reg reg);
 
@@ -185,8 +183,7 @@ void backend_cache_reg(struct vcpu *vcpu, enum vcpu_reg reg);
 		(vcpu)->arch.regs_dirty |= BIT(r); \
 	} while (0)
 
-/* --- arch/x86/events.c
- * ------------------------------------------------------------------------------ */
+/* --- arch/x86/events.c --- */
 
 /* Raise an exception in the guest (merging to #DF or triple fault as the SDM's table says). */
 void event_queue_exception(struct vcpu *vcpu, u8 vector);
@@ -211,8 +208,7 @@ void event_nmi(struct vcpu *vcpu);
 void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
 int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
 
-/* --- arch/x86/io.c
- * ------------------------------------------------------------------------------------ */
+/* --- arch/x86/io.c --- */
 
 /* RIP is already behind the instruction. */
 int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in);
@@ -223,8 +219,7 @@ int io_mmio(struct vcpu *vcpu);
 int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len);
 void io_vcpu_destroy(struct vcpu *vcpu);
 
-/* --- arch/x86/regs.c, msr.c, mce.c, fpu.c
- * ------------------------------------------------------------ */
+/* --- arch/x86/regs.c, msr.c, mce.c, fpu.c --- */
 
 /* What this host and backend allow any guest. Set at module load, read-only afterwards. */
 struct x86_host {
@@ -294,13 +289,11 @@ int fpu_set(struct vcpu *vcpu, const struct kvm_fpu *f);
 int xsave_get(struct vcpu *vcpu, struct kvm_xsave *x);
 int xsave_set(struct vcpu *vcpu, const struct kvm_xsave *x);
 
-/* --- arch/x86/x86.c, enter.c
- * ----------------------------------------------------------------------- */
+/* --- arch/x86/x86.c, enter.c --- */
 
 void vcpu_reset(struct vcpu *vcpu, bool init_event);
 
-/* --- arch/x86/cpuid_ioctl.c, clock.c
- * --------------------------------------------------------------- */
+/* --- arch/x86/cpuid_ioctl.c, clock.c --- */
 
 /* At module load, after backend_setup(): what this host offers, from CPUID and the backend. */
 int cpuid_host_init(void);
@@ -326,8 +319,7 @@ void clock_vcpu_init(struct vcpu *vcpu);
 long clock_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg);
 long clock_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg);
 
-/* --- arch/x86/irqchip_ioctl.c, irqchip_host.c
- * ------------------------------------------------------ */
+/* --- arch/x86/irqchip_ioctl.c, irqchip_host.c --- */
 
 extern const struct irqchip_host irqchip_host_ops;
 /* Prepare the timers, and stop them for good: nothing else of the VM (vCPU) may be at work then. */

@@ -18,8 +18,7 @@
 #define DR6_BD BIT_ULL(13)
 #define DR7_GD BIT_ULL(13)
 
-/* --- exceptions
- * --------------------------------------------------------------------------------------- */
+/* --- exceptions --- */
 
 enum exception_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
 
@@ -96,8 +95,7 @@ void event_queue_debug(struct vcpu *vcpu, u64 bits)
 	queue_exception(vcpu, X86_TRAP_DB, false, 0);
 }
 
-/* --- around an exit
- * ---------------------------------------------------------------------------------------- */
+/* --- around an exit --- */
 
 void event_clear_injected(struct vcpu *vcpu)
 {
@@ -136,8 +134,7 @@ void event_requeue(struct vcpu *vcpu, const struct x86_event *e)
 	vcpu_set_request(vcpu, REQ_EVENT);
 }
 
-/* --- at an entry
- * --------------------------------------------------------------------------------------------- */
+/* --- at an entry --- */
 
 static void inject_exception(struct vcpu *vcpu)
 {
@@ -316,8 +313,7 @@ int event_inject(struct vcpu *vcpu)
 	return 1;
 }
 
-/* --- from outside
- * ---------------------------------------------------------------------------------------------- */
+/* --- from outside --- */
 
 void event_nmi(struct vcpu *vcpu)
 {
@@ -347,8 +343,7 @@ bool event_ready_for_user_irq(struct vcpu *vcpu)
 	       !ev->nmi_injected && !ev->interrupt.injected && interrupts_open(vcpu);
 }
 
-/* --- KVM_GET/SET_VCPU_EVENTS
- * ------------------------------------------------------------------------------------ */
+/* --- KVM_GET/SET_VCPU_EVENTS --- */
 
 void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e)
 {

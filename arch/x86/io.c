@@ -38,8 +38,7 @@ struct x86_mmio {
 	bool writing; /* reads are done and the instruction has been executed */
 };
 
-/* --- in-kernel devices
- * ------------------------------------------------------------------------------------ */
+/* --- in-kernel devices --- */
 
 static bool in_lapic_page(struct vcpu *vcpu, gpa_t gpa)
 {
@@ -143,8 +142,7 @@ int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in)
 	return exit_to_userspace_io(vcpu, port, size, true, 1);
 }
 
-/* --- guest-linear memory
- * ---------------------------------------------------------------------------------------- */
+/* --- guest-linear memory --- */
 
 static int walk_read(void *ctx, u64 gpa, void *buf, size_t n)
 {
@@ -188,8 +186,7 @@ static int translate(struct vcpu *vcpu, u64 la, u32 access, gpa_t *gpa)
 	return r;
 }
 
-/* --- instructions: fetch, state, failure
- * -------------------------------------------------------------------------- */
+/* --- instructions: fetch, state, failure --- */
 
 int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len)
 {

@@ -95,8 +95,7 @@ static unsigned int index_at(gfn_t gfn, int level)
 	return (gfn >> LEVEL_SHIFT(level)) & (EPT_ENTRIES - 1);
 }
 
-/* --- walking the leaves of a range
- * ------------------------------------------------------------------- */
+/* --- walking the leaves of a range --- */
 
 /* Called for each present leaf that touches the range; returns whether it took something away. */
 typedef bool (*leaf_fn)(u64 *entry, int level);
@@ -171,8 +170,7 @@ bool arch_mmu_age_locked(struct vm *vm, gfn_t start, gfn_t end, bool clear)
 	return for_range(vm, start, end, clear ? clear_accessed : test_accessed);
 }
 
-/* --- faults
- * ------------------------------------------------------------------------------------------------ */
+/* --- faults --- */
 
 /* What a fault is about, and what it found out before taking the lock. */
 struct fault {

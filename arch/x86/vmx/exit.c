@@ -45,8 +45,7 @@ static int skip_or_gp(struct vcpu *vcpu, int failed)
 	return 1;
 }
 
-/* --- interrupts and exceptions
- * --------------------------------------------------------------------------- */
+/* --- interrupts and exceptions --- */
 
 static int handle_ext_intr(struct vcpu *vcpu)
 {
@@ -127,8 +126,7 @@ static int handle_gp(struct vcpu *vcpu)
 	return skip_or_gp(vcpu, 1);
 }
 
-/* --- instructions
- * ------------------------------------------------------------------------------------------ */
+/* --- instructions --- */
 
 static int handle_cpuid(struct vcpu *vcpu)
 {
@@ -145,7 +143,6 @@ static int handle_cpuid(struct vcpu *vcpu)
 
 static int handle_hlt(struct vcpu *vcpu)
 {
-	vcpu->stats.halts++;
 	backend_skip_insn(vcpu);
 	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE) {
 		vcpu->run->exit_reason = KVM_EXIT_HLT;
@@ -205,8 +202,7 @@ static int handle_task_switch(struct vcpu *vcpu)
 	return io_emulation_failed(vcpu, NULL, 0);
 }
 
-/* --- control and debug registers
- * --------------------------------------------------------------------------- */
+/* --- control and debug registers --- */
 
 static int write_cr8(struct vcpu *vcpu, u64 value)
 {
@@ -338,8 +334,7 @@ static int handle_dr(struct vcpu *vcpu)
 	return skip(vcpu);
 }
 
-/* --- I/O and memory
- * ------------------------------------------------------------------------------------------ */
+/* --- I/O and memory --- */
 
 static int handle_io(struct vcpu *vcpu)
 {
@@ -467,8 +462,7 @@ const char *arch_exit_reason_name(unsigned int reason)
 	return reason < ARRAY_SIZE(exit_reasons) ? exit_reasons[reason].name : NULL;
 }
 
-/* --- before the table: what every exit has in common
- * ---------------------------------------------------------- */
+/* --- before the table: what every exit has in common --- */
 
 /*
  * The entry did not happen. Either the instruction failed (hardware_entry_failure_reason is the

@@ -174,9 +174,9 @@ static void note_exit(struct vcpu *vcpu)
 }
 
 /*
- * In guest context RCU does not watch this CPU, and lockdep takes interrupts for enabled: no tracer,
- * probe or sanitizer may run here, nor anything else that could come to use RCU or a lock. CR2 is
- * switched here because a debugger's or a tracer's fault outside would change it.
+ * In guest context RCU does not watch this CPU, and lockdep takes interrupts for enabled: no
+ * tracer, probe or sanitizer may run here, nor anything else that could come to use RCU or a lock.
+ * CR2 is switched here because a debugger's or a tracer's fault outside would change it.
  */
 static noinstr bool enter_guest(struct vcpu *vcpu, struct vmx_vcpu *vmx)
 {

@@ -21,8 +21,7 @@
 	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP | \
 	 X86_CR4_LA57)
 
-/* --- lazily read registers
- * --------------------------------------------------------------------------- */
+/* --- lazily read registers --- */
 
 void backend_cache_reg(struct vcpu *vcpu, enum vcpu_reg reg)
 {
@@ -134,8 +133,7 @@ void backend_set_dr7(struct vcpu *vcpu, u64 value)
 	vmcs_write_nat(VMCS_GUEST_DR7, value);
 }
 
-/* --- segments
- * ---------------------------------------------------------------------------------------------- */
+/* --- segments --- */
 
 /* The VMCS orders ES, CS, SS, DS, FS, GS, LDTR, TR; struct kvm_sregs puts TR before LDTR. */
 static unsigned int seg_step(enum vcpu_seg seg)
@@ -345,8 +343,7 @@ void backend_set_tsc_offset(struct vcpu *vcpu, s64 offset)
 	vmcs_write64(VMCS_CTRL_TSC_OFFSET, offset);
 }
 
-/* --- controls and CPUID
- * ------------------------------------------------------------------------------------- */
+/* --- controls and CPUID --- */
 
 void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on)
 {

@@ -32,7 +32,7 @@ void vmcs_report_error(unsigned long field, bool write)
 			    : (unsigned long)vmcs_read32(VMCS_EXIT_INSN_ERROR));
 }
 
-/* --- active or clear --------------------------------------------------------------------------- */
+/* --- active or clear --- */
 
 static void clear_here(struct vmx_vcpu *vmx)
 {
@@ -75,8 +75,7 @@ void vmcs_clear(struct vmx_vcpu *vmx)
 		smp_call_function_single(cpu, clear_by_ipi, vmx, 1);
 }
 
-/* --- host state
- * -------------------------------------------------------------------------------------- */
+/* --- host state --- */
 
 /* Fields that differ from CPU to CPU. */
 static void write_host_cpu_state(void)
@@ -117,8 +116,7 @@ static void write_host_constants(void)
 	vmcs_write_nat(VMCS_HOST_RIP, (unsigned long)vmx_exit_point);
 }
 
-/* --- load and put
- * ------------------------------------------------------------------------------------ */
+/* --- load and put --- */
 
 static void save_host_thread(struct vmx_vcpu *vmx)
 {
@@ -227,8 +225,7 @@ void backend_put(struct vcpu *vcpu)
 	native_load_gdt(&vmx->host_gdt);
 }
 
-/* --- create and destroy
- * ------------------------------------------------------------------------------ */
+/* --- create and destroy --- */
 
 static void write_initial_controls(struct vcpu *vcpu)
 {

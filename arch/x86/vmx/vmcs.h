@@ -52,16 +52,16 @@ static __always_inline void vmcs_write_any(unsigned long field, u64 value)
 		vmcs_report_error(field, true);
 }
 
-#define VMCS_ACCESSORS(suffix, type, width)                                                        \
-	static __always_inline type vmcs_read##suffix(unsigned long field)                         \
-	{                                                                                          \
-		BUILD_BUG_ON(__builtin_constant_p(field) && VMCS_FIELD_WIDTH(field) != (width));   \
-		return (type)vmcs_read_any(field);                                                 \
-	}                                                                                          \
-	static __always_inline void vmcs_write##suffix(unsigned long field, type value)            \
-	{                                                                                          \
-		BUILD_BUG_ON(__builtin_constant_p(field) && VMCS_FIELD_WIDTH(field) != (width));   \
-		vmcs_write_any(field, value);                                                      \
+#define VMCS_ACCESSORS(suffix, type, width)                                                      \
+	static __always_inline type vmcs_read##suffix(unsigned long field)                       \
+	{                                                                                        \
+		BUILD_BUG_ON(__builtin_constant_p(field) && VMCS_FIELD_WIDTH(field) != (width)); \
+		return (type)vmcs_read_any(field);                                               \
+	}                                                                                        \
+	static __always_inline void vmcs_write##suffix(unsigned long field, type value)          \
+	{                                                                                        \
+		BUILD_BUG_ON(__builtin_constant_p(field) && VMCS_FIELD_WIDTH(field) != (width)); \
+		vmcs_write_any(field, value);                                                    \
 	}
 
 VMCS_ACCESSORS(16, u16, 0)
@@ -104,6 +104,7 @@ static inline bool vmx_vmptrld(u64 pa)
 	return !failed;
 }
 
+/* clang-format off */
 /* 0, or -EIO when it faulted or failed (VMX is locked off, or was on already). */
 static inline int vmx_vmxon(u64 pa)
 {
@@ -117,6 +118,7 @@ static inline int vmx_vmxon(u64 pa)
 failed:
 	return -EIO;
 }
+/* clang-format on */
 
 static inline void vmx_vmxoff(void)
 {

@@ -12,7 +12,7 @@
 /* Bits 14:13 of an encoding give the width: 0 = 16 bits, 1 = 64, 2 = 32, 3 = natural. */
 #define VMCS_FIELD_WIDTH(field) (((field) >> 13) & 3)
 
-/* --- 16-bit ------------------------------------------------------------------ */
+/* --- 16-bit --- */
 #define VMCS_CTRL_VPID		 0x0000
 #define VMCS_CTRL_POSTED_VECTOR	 0x0002
 #define VMCS_GUEST_ES_SEL	 0x0800 /* ES, CS, SS, DS, FS, GS, LDTR, TR: step 2 */
@@ -32,7 +32,7 @@
 #define VMCS_HOST_GS_SEL	 0x0c0a
 #define VMCS_HOST_TR_SEL	 0x0c0c
 
-/* --- 64-bit ------------------------------------------------------------------ */
+/* --- 64-bit --- */
 #define VMCS_CTRL_IO_BITMAP_A	 0x2000
 #define VMCS_CTRL_IO_BITMAP_B	 0x2002
 #define VMCS_CTRL_MSR_BITMAP	 0x2004
@@ -54,7 +54,7 @@
 #define VMCS_HOST_PAT		 0x2c00
 #define VMCS_HOST_EFER		 0x2c02
 
-/* --- 32-bit ------------------------------------------------------------------ */
+/* --- 32-bit --- */
 #define VMCS_CTRL_PIN		 0x4000
 #define   PIN_EXT_INTR_EXIT	 (1u << 0)
 #define   PIN_NMI_EXIT		 (1u << 3)
@@ -173,7 +173,7 @@
 #define VMCS_GUEST_SYSENTER_CS	 0x482a
 #define VMCS_HOST_SYSENTER_CS	 0x4c00
 
-/* --- natural width ----------------------------------------------------------- */
+/* --- natural width --- */
 #define VMCS_CTRL_CR0_MASK	 0x6000 /* 1: the host owns the bit; reads give the shadow */
 #define VMCS_CTRL_CR4_MASK	 0x6002
 #define VMCS_CTRL_CR0_SHADOW	 0x6004
