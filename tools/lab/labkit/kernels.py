@@ -23,6 +23,8 @@ HEADERS = "linux-headers-cloud-amd64"
 class Kernel:
     """One kernel of the matrix, fetched when it is first asked for."""
 
+    slowness = 1            # instructions it needs for the same work, the factor
+
     def __init__(self, name):
         if name not in KERNELS:
             raise LabError(f"--kernel {name}: the lab has {', '.join(KERNELS)}")
