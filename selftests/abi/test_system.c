@@ -258,6 +258,8 @@ static void every_capability_is_tested_somewhere(void **state)
 		{ KVM_CAP_GET_MSR_FEATURES, "abi_system" },
 		{ KVM_CAP_COALESCED_PIO, "guest_io" },
 		{ KVM_CAP_SPLIT_IRQCHIP, "abi_vm" },
+		{ 231 /* KVM_CAP_USER_MEMORY2 */, "abi_newer" },
+		{ 237 /* KVM_CAP_X86_APIC_BUS_CYCLES_NS */, "abi_newer" },
 	};
 	int fd = dev_open();
 	int bad = 0;
