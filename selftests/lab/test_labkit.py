@@ -15,7 +15,7 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools/lab"))
 
-from labkit import (bootimage, channel, cpio, elf, machine_bochs,  # noqa: E402
+from labkit import (apt, bootimage, channel, cpio, elf, machine_bochs,  # noqa: E402
                     machine_qemu, modules, paths, verdict)
 from labkit.say import LabError  # noqa: E402
 
@@ -191,6 +191,17 @@ def test_a_static_program_needs_no_library():
 def test_a_missing_library_is_named():
     with tempfile.TemporaryDirectory() as empty:
         raises(LabError, elf.libraries, pathlib.Path("/bin/sh").resolve(), empty)
+
+
+def test_the_mirror_is_debians_not_another_repository():
+    for listing, expected in (
+            ("http://other/apt/ bookworm Other\nhttp://m/deb/ bookworm Debian\n"
+             "http://m/sec/ bookworm-security Debian\n", ("http://m/deb/", "http://m/sec/")),
+            ("http://other/apt/ trixie $(ORIGIN)\nhttp://m/debian/ trixie $(ORIGIN)\n",
+             ("http://m/debian/", None)),
+            ("http://other/debian/ bookworm Other\n", (None, None)),
+            ("", (None, None))):
+        same(apt.pick_mirrors(listing), expected)
 
 
 def test_signature_is_cut_off():

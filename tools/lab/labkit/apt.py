@@ -20,21 +20,29 @@ KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg",
 INDEX_AGE = 7 * 86400       # seconds after which an index is fetched again before it is used
 
 
+def pick_mirrors(listing):
+    """(Debian mirror, its security mirror), each or None, of lines "URI RELEASE ORIGIN"."""
+    mains, securities = [], []
+    for line in listing.splitlines():
+        uri, release, *origin = line.split()
+        # The origin is known once the index has been fetched; before, the path must do.
+        known = bool(origin) and not origin[0].startswith("$")
+        if origin != ["Debian"] and (known or "debian" not in uri.rstrip("/").rsplit("/", 1)[-1]):
+            continue
+        if re.fullmatch(r"[a-z]+-security", release):
+            securities.append(uri)
+        elif re.fullmatch(r"[a-z]+(-updates|-backports)?", release) and "security" not in uri:
+            mains.append(uri)
+    return next(iter(mains), None), next(iter(securities), None)
+
+
 def _mirrors():
     """The machine's Debian mirror and, if it has one, its security mirror."""
     listing = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(ORIGIN)",
          "Identifier: Packages"],
         stdout=subprocess.PIPE, text=True, check=False).stdout
-    main = security = None
-    for line in listing.splitlines():
-        uri, release, *origin = line.split()
-        if origin and origin[0] != "Debian" and not origin[0].startswith("$"):
-            continue
-        if re.fullmatch(r"[a-z]+-security", release):
-            security = security or uri
-        elif re.fullmatch(r"[a-z]+(-updates|-backports)?", release) and "security" not in uri:
-            main = main or uri
+    main, security = pick_mirrors(listing)
     main = os.environ.get("APICVISOR_MIRROR") or main
     if not main:
         raise LabError("apt knows no Debian mirror here: set APICVISOR_MIRROR to one")
