@@ -85,6 +85,20 @@ int arch_vcpu_wakeup(struct vcpu *vcpu)
 
 /* --- one entry --- */
 
+/* Interrupts that the LAPIC was sent, and that nobody has looked at yet. */
+static bool has_posted(struct vcpu *vcpu)
+{
+	return vcpu->vm->irqchip_mode != IRQCHIP_NONE && vlapic_has_requests(&vcpu->arch.apic);
+}
+
+static bool take_posted(struct vcpu *vcpu)
+{
+	if (!has_posted(vcpu))
+		return false;
+	vlapic_fold(&vcpu->arch.apic); /* here: what follows need not come to ask the LAPIC */
+	return true;
+}
+
 /* Requests that end KVM_RUN. 1 = go on, 0 = to userspace, errno. */
 static int handle_final_requests(struct vcpu *vcpu)
 {
@@ -113,14 +127,14 @@ static void handle_flushes(struct vcpu *vcpu)
 /* Interrupts off. Anything that must not wait for the next exit? */
 static bool must_not_enter(struct vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->requests) || vcpu_work_pending(vcpu);
+	return READ_ONCE(vcpu->requests) || vcpu_work_pending(vcpu) || has_posted(vcpu);
 }
 
 /* Interrupts off. Returns false when the entry was called off. */
 static bool enter_and_exit(struct vcpu *vcpu)
 {
 	WRITE_ONCE(vcpu->mode, VCPU_IN_GUEST);
-	smp_mb(); /* (B) of vcpu.h: ->mode before ->requests */
+	smp_mb(); /* (B) of vcpu.h: ->mode before ->requests and what is posted */
 	if (must_not_enter(vcpu)) {
 		WRITE_ONCE(vcpu->mode, VCPU_OUTSIDE);
 		return false;
@@ -147,7 +161,7 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 		return r;
 	if (!becomes_runnable(vcpu))
 		return 1; /* the run loop blocks */
-	if (vcpu_take_request(vcpu, REQ_EVENT)) {
+	if (take_posted(vcpu) | vcpu_take_request(vcpu, REQ_EVENT)) {
 		r = event_inject(vcpu);
 		if (r <= 0)
 			return r;

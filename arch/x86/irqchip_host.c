@@ -34,12 +34,13 @@ static void set_timer(struct hrtimer *timer, u64 deadline_ns)
 
 /* --- operations --- */
 
-/* Without posted interrupts NOTIFY_POST has no faster way than a kick. */
+/* What is posted is a request by itself; anything else needs one. */
 static void host_notify(void *ctx, u32 index, enum irq_notify how)
 {
 	struct vcpu *vcpu = vcpu_at(ctx, index);
 
-	vcpu_set_request(vcpu, REQ_EVENT);
+	if (how == NOTIFY_KICK)
+		vcpu_set_request(vcpu, REQ_EVENT);
 	vcpu_kick(vcpu);
 }
 

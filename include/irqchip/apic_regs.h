@@ -164,16 +164,18 @@ static inline u32 x2apic_offset(u32 msr)
 #define LAPIC_IRR           LAPIC_IRR0
 
 /*
- * Errors gathered since the last write to ESR. No register shows them, so they live in the padding
- * behind ESR: accesses there are not 16-byte aligned, and the save image carries them for free.
+ * In a save image only, in the padding of registers. Behind ESR: errors gathered since the last
+ * write to it, which no register shows. Behind TMCCT: the count is 0 because the timer is stopped;
+ * images of other origin have 0 there, and a TMCCT of 0 in them can also mean "unknown".
  */
 #define LAPIC_ESR_LATCH     (LAPIC_ESR + 4)
+#define LAPIC_TIMER_STOPPED (LAPIC_TMCCT + 4)
 
 /*
- * In a save image only, behind TMCCT: the count is 0 because the timer is stopped. Images of other
- * origin have 0 here, and a TMCCT of 0 in them can also mean "unknown".
+ * The upper three quarters of the page hold no registers, and no access gets there: the posted-
+ * interrupt descriptor (posted.h) has its place in it, 64-byte aligned as the hardware wants it.
  */
-#define LAPIC_TIMER_STOPPED (LAPIC_TMCCT + 4)
+#define LAPIC_POSTED        0xf00
 
 struct lapic_reg {
 	u32 writable;

@@ -46,7 +46,7 @@ enum irq_source {
 /* What the host must do about a vCPU whose LAPIC has changed. Ordered by strength. */
 enum irq_notify {
 	NOTIFY_NONE = 0, /* nothing to see: masked, already pending, or below the priority */
-	NOTIFY_POST = 1, /* hardware can deliver it (posted interrupt); wake if blocked */
+	NOTIFY_POST = 1, /* an interrupt was posted: wake if blocked, notify if running */
 	NOTIFY_KICK = 2, /* software must look: wake if blocked, leave guest mode if running */
 };
 
@@ -84,6 +84,7 @@ struct irq_msg {
 	u8 shorthand;     /* enum irq_shorthand */
 	bool logical;     /* destination mode */
 	bool level;       /* trigger mode: sets TMR, so that the EOI is broadcast to the IOAPIC */
+	bool report_eoi;  /* somebody waits for the EOI although it is an edge */
 	bool assert;      /* false only for INIT level de-assert */
 	bool redir_hint;  /* MSI redirection hint: deliver to one of the destinations */
 	bool x2apic_dest; /* dest was written in 32-bit format (x2APIC ICR, extended MSI address) */

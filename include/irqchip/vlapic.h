@@ -4,11 +4,16 @@
  *
  * The register file is a 4 KiB page in the layout of the xAPIC page (and so of the virtual-APIC
  * page): the host allocates it, and may hand the same page to the processor. Who may touch what:
- *   IRR, TMR, ESR latch, ->pending, ->look   any context, by atomic bit operations
- *   ->timer				      under ->timer.lock, any context
- *   ID, LDR, DFR, SVR, ->base_msr	      written by the owner, read by any context (one word
- * each) everything else			      the owner The owner is the vCPU's own thread,
- * or whoever keeps that thread from running (vcpu->lock).
+ *   PIR, TMR, ->eoi_wanted, ->staged, ->esr_latch, ->pending, ->look
+ *                                     any context, by atomic bit operations
+ *   ->timer                           under ->timer.lock, any context
+ *   ID, LDR, DFR, SVR, ->base_msr     written by the owner, read by any context (one word each)
+ *   everything else                   the owner
+ * The owner is the vCPU's own thread, or whoever keeps that thread from running (vcpu->lock). While
+ * the guest runs with virtual-interrupt delivery, the processor owns IRR, ISR and PPR.
+ *
+ * An interrupt is first requested in PIR (posted.h). The owner folds requests into IRR when it
+ * looks for something to take; so may the processor.
  *
  * A LAPIC changes only itself. What must happen beyond it is returned as a struct vlapic_effect or
  * an enum irq_notify, and irqchip.c carries it out.
@@ -18,28 +23,36 @@
 
 #include <irqchip/apic_regs.h>
 #include <irqchip/irqchip.h>
+#include <irqchip/posted.h>
 
 /* Events latched for the target's own context (invariant L9): bits of vlapic->pending. */
-#define VLAPIC_PENDING_INIT BIT(0)
-#define VLAPIC_PENDING_SIPI BIT(1) /* page number in ->sipi_vector */
+#define VLAPIC_PENDING_INIT  BIT(0)
+#define VLAPIC_PENDING_SIPI  BIT(1) /* page number in ->sipi_vector */
 
 /* Why the owner should look before the next entry: bits of vlapic->look. */
-#define VLAPIC_LOOK_IRR \
-	BIT(0) /* IRR may be non-empty: set after the bit, see vlapic_highest_irr() */
+#define VLAPIC_LOOK_STAGED   BIT(0) /* ->staged may be non-empty: set after the bit */
 #define VLAPIC_LOOK_TIMER    BIT(1) /* the TSC deadline was restored, or has expired */
 #define VLAPIC_LOOK_EXTINT   BIT(2) /* an ExtINT message came: ask the PIC for the vector */
+
+/* What software has changed since the processor last had it: bits of vlapic->stale. */
+#define VLAPIC_STALE_IRR     BIT(0)
+#define VLAPIC_STALE_ISR     BIT(1)
+#define VLAPIC_STALE_EOIS    BIT(2) /* vlapic_eoi_exits() would give another map */
+
+#define VLAPIC_ISR_UNKNOWN   (-2) /* ->isr_top: the processor has run the LAPIC meanwhile */
 
 /* A periodic timer faster than this gets its interrupts merged (invariant T1), as with KVM. */
 #define VLAPIC_MIN_PERIOD_NS 200000ULL
 
 struct vlapic_timer {
-	irq_lock_t lock;   /* leaf; protects the other fields */
-	u64 deadline_ns;   /* next expiry, 0 = not running */
-	u64 not_before_ns; /* periodic: earliest moment for the host's next interrupt */
-	u64 tsc_deadline;  /* IA32_TSC_DEADLINE, 0 = disarmed */
-	bool tsc_stale;    /* deadline_ns does not follow from tsc_deadline yet */
-	bool tsc_expired;  /* tsc_deadline has fired, and the owner has not looked since */
-	u32 bus_cycle_ns;  /* >= 1; constant after irqchip_attach() */
+	irq_lock_t lock;          /* leaf; protects the other fields */
+	u32 lvt, initial, divide; /* in force; the page may be a write ahead of them */
+	u64 deadline_ns;          /* next expiry, 0 = not running */
+	u64 not_before_ns;        /* periodic: earliest moment for the host's next interrupt */
+	u64 tsc_deadline;         /* IA32_TSC_DEADLINE, 0 = disarmed */
+	bool tsc_stale;           /* deadline_ns does not follow from tsc_deadline yet */
+	bool tsc_expired;         /* tsc_deadline has fired, and the owner has not looked since */
+	u32 bus_cycle_ns;         /* >= 1; constant after irqchip_attach() */
 };
 
 struct vlapic {
@@ -49,7 +62,11 @@ struct vlapic {
 	u32 index;             /* in irqchip->lapic[]; constant after irqchip_attach() */
 	u32 pending;           /* VLAPIC_PENDING_*; atomic */
 	u32 look;              /* VLAPIC_LOOK_*; atomic */
-	int isr_top;           /* highest vector in ISR, -1: none; follows every change of ISR */
+	int isr_top;           /* cached vlapic_highest_isr(), or VLAPIC_ISR_UNKNOWN */
+	bool irr_hint;         /* IRR may be non-empty; false only if it is empty */
+	u32 stale;             /* VLAPIC_STALE_* */
+	u32 svr;               /* in force; the page may be a write ahead of it */
+	u32 esr_latch;         /* errors since the last write to ESR; atomic */
 	u32 arb_prio;          /* lowest-priority messages taken so far; racy by intent */
 	u32 xapic_ldr;         /* LDR as xAPIC mode would show it */
 	u8 sipi_vector;        /* written before PENDING_SIPI is set, read after it is taken */
@@ -58,6 +75,16 @@ struct vlapic {
 	bool has_cmci;         /* LVT CMCI register present: vlapic_set_features() */
 	bool has_directed_eoi; /* SVR can suppress EOI broadcasts: vlapic_set_features() */
 	u32 tsc_khz;           /* the guest's TSC frequency, set by the host */
+	struct posted_desc *posted; /* in the page, at LAPIC_POSTED */
+	/*
+	 * Ends of interrupt that the bus must hear of: level-triggered vectors, and edges that
+	 * somebody waits to see completed. ->eoi_seen are those that software does see: all, unless
+	 * the processor completes interrupts by itself. A request for a wanted but unseen vector
+	 * goes to ->staged instead of PIR, where the processor can't find it.
+	 */
+	u32 eoi_wanted[8]; /* set before the request */
+	u32 eoi_seen[8];   /* written by the owner, read by any context */
+	u32 staged[8];
 	struct vlapic_timer timer;
 	env_counter_t delivered[IRQ_PATH_NR]; /* interrupts accepted, by path */
 	env_counter_t coalesced;              /* vector was already in IRR */
@@ -179,12 +206,18 @@ bool vlapic_has_events(const struct vlapic *apic);
  * context. */
 bool vlapic_accepts_extint(const struct vlapic *apic);
 
-/* Highest vector in IRR, in ISR; -1: none. */
-int vlapic_highest_irr(struct vlapic *apic);
-static inline int vlapic_highest_isr(const struct vlapic *apic)
+/* Is there a request that is not in IRR yet? Any context. */
+static inline bool vlapic_has_requests(const struct vlapic *apic)
 {
-	return apic->isr_top;
+	return posted_pending(apic->posted) || (READ_ONCE(apic->look) & VLAPIC_LOOK_STAGED);
 }
+
+/* Fold all requests into IRR. */
+void vlapic_fold(struct vlapic *apic);
+
+/* Highest vector in IRR (after folding), in ISR; -1: none. */
+int vlapic_highest_irr(struct vlapic *apic);
+int vlapic_highest_isr(struct vlapic *apic);
 
 /* Compute PPR from TPR and ISR: SDM "Task and Processor Priorities". Stores and returns it. */
 u8 vlapic_update_ppr(struct vlapic *apic);
@@ -194,8 +227,32 @@ int vlapic_peek(struct vlapic *apic);
 /* Take it: from IRR to ISR. -1: none any more. */
 int vlapic_ack(struct vlapic *apic);
 
-/* The register page was changed behind our back (restored, or run by hardware): rebuild caches. */
+/* The register page was replaced (restored, reset): forget what was derived from it. */
 void vlapic_resync(struct vlapic *apic);
+
+/* --- the owner, where the processor runs the LAPIC: SDM "APIC Virtualization" ---
+ *
+ * The host hands over with vlapic_eoi_exits() and what ->stale says, and calls vlapic_hw_ran()
+ * after each exit; in between the functions above work as ever. To take over again it calls
+ * vlapic_see_all_eois(). Nothing else changes hands: both work on the same page.
+ */
+
+/* The guest has run with virtual-interrupt delivery. */
+static inline void vlapic_hw_ran(struct vlapic *apic)
+{
+	apic->isr_top = VLAPIC_ISR_UNKNOWN;
+	apic->irr_hint = true;
+}
+
+/* The EOI-exit bitmap: from here on software sees the EOIs in @map, and no others. */
+void vlapic_eoi_exits(struct vlapic *apic, u32 map[8]);
+void vlapic_see_all_eois(struct vlapic *apic);
+
+/* An EOI-induced exit: the processor has completed @vector. */
+void vlapic_hw_eoi(struct vlapic *apic, u8 vector, struct vlapic_effect *fx);
+
+/* An APIC-write exit: the guest's value is in the page already, raw. @offset 0 .. 0xff0. */
+void vlapic_hw_wrote(struct vlapic *apic, u32 offset, u64 now_ns, struct vlapic_effect *fx);
 
 /* --- registers: the owner --- */
 
@@ -248,6 +305,8 @@ void vlapic_timer_write_initial(struct vlapic *apic, u32 count, u64 now_ns);
 void vlapic_timer_write_divide(struct vlapic *apic, u32 tdcr, u64 now_ns);
 void vlapic_timer_write_lvt(struct vlapic *apic, u32 lvt);
 void vlapic_timer_write_tsc(struct vlapic *apic, u64 deadline, u64 now_ns, u64 guest_tsc);
+/* LVT timer, TMICT and TDCR were written to the page directly (reset): they are in force now. */
+void vlapic_timer_adopt(struct vlapic *apic);
 /* Forget deadline and IA32_TSC_DEADLINE; or only stop, to be restored below. */
 void vlapic_timer_stop(struct vlapic *apic);
 void vlapic_timer_pause(struct vlapic *apic);

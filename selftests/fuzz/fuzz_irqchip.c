@@ -103,6 +103,12 @@ static u32 bank(const struct vlapic *apic, u32 first, u32 i)
 	return apic->regs[(first + i * 0x10) / 4];
 }
 
+/* What is pending, folded into IRR or not. */
+static u32 pending(const struct vlapic *apic, u32 i)
+{
+	return bank(apic, LAPIC_IRR, i) | apic->posted->pir[i] | apic->staged[i];
+}
+
 static int highest(const struct vlapic *apic, u32 first)
 {
 	int i;
@@ -120,7 +126,7 @@ static void take_snapshot(struct world *w)
 
 	for (cpu = 0; cpu < NR_CPUS; cpu++) {
 		for (i = 0; i < 8; i++)
-			w->before.irr[cpu][i] = bank(&w->m->apic[cpu], LAPIC_IRR, i);
+			w->before.irr[cpu][i] = pending(&w->m->apic[cpu], i);
 	}
 }
 
@@ -129,12 +135,15 @@ static void check_lapic(struct world *w, u32 cpu)
 	struct vlapic *apic = &w->m->apic[cpu];
 	int isr = highest(apic, LAPIC_ISR);
 	u32 tpr = apic->regs[LAPIC_TPR / 4], isr_class = isr < 0 ? 0 : (u32)isr & 0xf0;
+	u32 i;
 
-	CHECK(apic->isr_top == isr);
+	CHECK(vlapic_highest_isr(apic) == isr);
 	CHECK(vlapic_update_ppr(apic) == ((tpr & 0xf0) >= isr_class ? tpr : isr_class));
 	CHECK(!(bank(apic, LAPIC_IRR, 0) & 0xffff) && !(bank(apic, LAPIC_ISR, 0) & 0xffff));
-	/* What is in IRR is not forgotten. */
-	CHECK(highest(apic, LAPIC_IRR) < 0 || (apic->look & VLAPIC_LOOK_IRR));
+	/* What is requested or in IRR is not forgotten. */
+	for (i = 0; i < 8; i++)
+		CHECK(!(apic->posted->pir[i] | apic->staged[i]) || vlapic_has_requests(apic));
+	CHECK(highest(apic, LAPIC_IRR) < 0 || apic->irr_hint || vlapic_has_requests(apic));
 	/* The mode's view of ID and LDR. */
 	CHECK(apic->regs[LAPIC_ID / 4] ==
 	      (vlapic_x2apic(apic) ? apic->id : (apic->id & 0xff) << 24));
@@ -170,8 +179,7 @@ static void check_no_interrupt_was_lost(struct world *w, u32 cpu, u32 may, int a
 
 	for (other = 0; other < NR_CPUS; other++) {
 		for (i = 0; i < 8; i++) {
-			u32 gone =
-				w->before.irr[other][i] & ~bank(&w->m->apic[other], LAPIC_IRR, i);
+			u32 gone = w->before.irr[other][i] & ~pending(&w->m->apic[other], i);
 
 			if (other == cpu && (may & MAY_RESET))
 				continue;
@@ -203,7 +211,7 @@ static void op_ack(struct world *w, u32 cpu)
 	if (vector < 0)
 		return;
 	CHECK(((u32)vector & 0xf0) > (ppr & 0xf0));
-	CHECK(apic->isr_top == vector);
+	CHECK(vlapic_highest_isr(apic) == vector);
 	CHECK(!has(w->m, cpu, LAPIC_IRR, (u8)vector) && has(w->m, cpu, LAPIC_ISR, (u8)vector));
 }
 
@@ -212,7 +220,7 @@ static void op_eoi(struct world *w, u32 cpu)
 {
 	struct machine *m = w->m;
 	struct vlapic *apic = &m->apic[cpu];
-	int vector = apic->isr_top;
+	int vector = vlapic_highest_isr(apic);
 	u32 pin, waiting = 0, acks[IOAPIC_NR_PINS];
 
 	memcpy(acks, m->acks[KVM_IRQCHIP_IOAPIC], sizeof(acks));

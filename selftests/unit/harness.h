@@ -259,9 +259,11 @@ static inline void ipi(struct machine *m, u32 cpu, u32 dest, u32 icr_lo)
 	wr(m, cpu, LAPIC_ICR_LO, icr_lo);
 }
 
-/* Is the vector's bit set in the bank (LAPIC_IRR, LAPIC_ISR, LAPIC_TMR)? */
+/* Is the vector's bit set in the bank (LAPIC_IRR, requests folded; LAPIC_ISR, LAPIC_TMR)? */
 static inline bool has(struct machine *m, u32 cpu, u32 bank, u8 vector)
 {
+	if (bank == LAPIC_IRR)
+		vlapic_fold(&m->apic[cpu]);
 	return vlapic_reg(&m->apic[cpu], bank + vector / 32 * 0x10) & 1u << vector % 32;
 }
 

@@ -75,8 +75,10 @@ void vioapic_enable_eoir(struct vioapic *v)
 
 /* --- sending --- */
 
-static void fill_msg(const union ioapic_rte *rte, struct irq_msg *out)
+static void fill_msg(const struct vioapic *v, u32 pin, struct irq_msg *out)
 {
+	const union ioapic_rte *rte = &v->rte[pin];
+
 	*out = (struct irq_msg){
 		.dest = rte->dest,
 		.vector = rte->vector,
@@ -84,6 +86,7 @@ static void fill_msg(const union ioapic_rte *rte, struct irq_msg *out)
 		.shorthand = IRQ_SH_NONE,
 		.logical = rte->logical,
 		.level = is_level(rte),
+		.report_eoi = v->ack_pins & BIT(pin),
 		.assert = true,
 		.path = IRQ_PATH_IOAPIC,
 	};
@@ -110,7 +113,7 @@ static int send_locked(struct vioapic *v, u32 pin, struct irq_msg *out)
 		rte->remote_irr = 1;
 		v->in_flight[pin] = rte->vector;
 	}
-	fill_msg(rte, out);
+	fill_msg(v, pin, out);
 	return 1;
 }
 

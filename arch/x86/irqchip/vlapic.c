@@ -59,34 +59,55 @@ static int bank_highest(const struct vlapic *apic, u32 bank)
 	return -1;
 }
 
-/* --- priorities --- */
+/* --- requests and priorities --- */
 
-/*
- * The hint in ->look spares the scan of eight words on most entries. Whoever sets an IRR bit sets
- * the hint after it; here the hint is cleared before a second scan. Both sides are full barriers
- * (the atomic operations), so at least one sees the other's store and no interrupt is slept over.
- */
+void vlapic_fold(struct vlapic *apic)
+{
+	u32 word, bits, *irr;
+
+	if (!vlapic_has_requests(apic))
+		return;
+	/* Hints first, then the bits: a sender sets them in the other order. */
+	if (READ_ONCE(apic->look) & VLAPIC_LOOK_STAGED) {
+		env_and_u32(&apic->look, ~(u32)VLAPIC_LOOK_STAGED);
+		apic->stale |= VLAPIC_STALE_EOIS;
+	}
+	posted_acknowledge(apic->posted);
+	for (word = 0; word < 8; word++) {
+		bits = posted_take(apic->posted, word);
+		if (unlikely(READ_ONCE(apic->staged[word])))
+			bits |= env_xchg_u32(&apic->staged[word], 0);
+		irr = bank_word(apic, LAPIC_IRR, (u8)(word * 32));
+		WRITE_ONCE(*irr, *irr | bits);
+	}
+	apic->irr_hint = true;
+	apic->stale |= VLAPIC_STALE_IRR;
+}
+
 int vlapic_highest_irr(struct vlapic *apic)
 {
 	int vector;
 
-	if (!(READ_ONCE(apic->look) & VLAPIC_LOOK_IRR))
+	vlapic_fold(apic);
+	if (!apic->irr_hint)
 		return -1;
 	vector = bank_highest(apic, LAPIC_IRR);
-	if (vector >= 0)
-		return vector;
-
-	env_and_u32(&apic->look, ~(u32)VLAPIC_LOOK_IRR);
-	vector = bank_highest(apic, LAPIC_IRR);
-	if (vector >= 0)
-		env_or_u32(&apic->look, VLAPIC_LOOK_IRR);
+	apic->irr_hint = vector >= 0;
 	return vector;
+}
+
+int vlapic_highest_isr(struct vlapic *apic)
+{
+	if (apic->isr_top == VLAPIC_ISR_UNKNOWN)
+		apic->isr_top = bank_highest(apic, LAPIC_ISR);
+	return apic->isr_top;
 }
 
 u8 vlapic_update_ppr(struct vlapic *apic)
 {
 	u32 tpr = vlapic_reg(apic, LAPIC_TPR) & 0xff;
-	u32 isr = apic->isr_top < 0 ? 0 : (u32)apic->isr_top & LAPIC_PRIO_CLASS;
+	int top = vlapic_highest_isr(apic);
+	u32 isr = top < 0 ? 0 : (u32)top & LAPIC_PRIO_CLASS;
 	u32 ppr = (tpr & LAPIC_PRIO_CLASS) >= isr ? tpr : isr;
 
 	vlapic_set_reg(apic, LAPIC_PPR, ppr);
@@ -110,60 +131,149 @@ int vlapic_ack(struct vlapic *apic)
 
 	if (vector < 0)
 		return -1;
-	env_and_u32(bank_word(apic, LAPIC_IRR, (u8)vector), ~vector_bit((u8)vector));
+	*bank_word(apic, LAPIC_IRR, (u8)vector) &= ~vector_bit((u8)vector);
 	*bank_word(apic, LAPIC_ISR, (u8)vector) |= vector_bit((u8)vector);
 	/* Its class is above PPR, and so above everything in service. */
 	apic->isr_top = vector;
+	apic->stale |= VLAPIC_STALE_IRR | VLAPIC_STALE_ISR;
 	vlapic_update_ppr(apic);
 	return vector;
 }
 
 void vlapic_resync(struct vlapic *apic)
 {
-	apic->isr_top = bank_highest(apic, LAPIC_ISR);
+	u32 word;
+
+	apic->isr_top = VLAPIC_ISR_UNKNOWN;
+	apic->irr_hint = true;
+	apic->svr = vlapic_reg(apic, LAPIC_SVR);
+	apic->stale = VLAPIC_STALE_IRR | VLAPIC_STALE_ISR | VLAPIC_STALE_EOIS;
+	/* Which edges among these somebody waits for, no image tells: report them all. */
+	for (word = 0; word < 8; word++)
+		env_or_u32(&apic->eoi_wanted[word],
+			   vlapic_reg(apic, LAPIC_TMR + word * 0x10) |
+				   vlapic_reg(apic, LAPIC_IRR + word * 0x10) |
+				   vlapic_reg(apic, LAPIC_ISR + word * 0x10));
 	vlapic_update_ppr(apic);
-	env_or_u32(&apic->look, VLAPIC_LOOK_IRR);
+}
+
+/* @vector is complete: what the bus has to know. */
+static void report_eoi(struct vlapic *apic, u8 vector, struct vlapic_effect *fx)
+{
+	fx->what |= VLAPIC_FX_EOI | VLAPIC_FX_SELF;
+	fx->eoi_vector = vector;
+	fx->eoi_level = bank_test(apic, LAPIC_TMR, vector);
+	fx->eoi_silent = apic->svr & LAPIC_SVR_NO_BROADCAST;
 }
 
 static void end_of_interrupt(struct vlapic *apic, struct vlapic_effect *fx)
 {
-	int top = apic->isr_top;
+	int top = vlapic_highest_isr(apic);
 	u8 vector = (u8)top;
 
 	if (top < 0) /* an EOI without an interrupt in service does nothing */
 		return;
 	*bank_word(apic, LAPIC_ISR, vector) &= ~vector_bit(vector);
 	apic->isr_top = bank_highest(apic, LAPIC_ISR);
+	apic->stale |= VLAPIC_STALE_ISR;
 	vlapic_update_ppr(apic);
+	report_eoi(apic, vector, fx);
+}
 
-	fx->what |= VLAPIC_FX_EOI | VLAPIC_FX_SELF;
-	fx->eoi_vector = vector;
-	fx->eoi_level = bank_test(apic, LAPIC_TMR, vector);
-	fx->eoi_silent = vlapic_reg(apic, LAPIC_SVR) & LAPIC_SVR_NO_BROADCAST;
+/* --- the processor's part --- */
+
+/*
+ * A sender sets ->eoi_wanted, then reads ->eoi_seen; we write ->eoi_seen, then read ->eoi_wanted.
+ * Full barriers on both sides, so either the sender sees that the vector is not seen any more and
+ * stages its request, or we see that it is wanted and keep it in the map.
+ */
+void vlapic_eoi_exits(struct vlapic *apic, u32 map[8])
+{
+	u32 word;
+
+	for (word = 0; word < 8; word++) {
+		map[word] = READ_ONCE(apic->eoi_wanted[word]);
+		WRITE_ONCE(apic->eoi_seen[word], map[word]);
+	}
+	smp_mb();
+	for (word = 0; word < 8; word++) {
+		map[word] |= READ_ONCE(apic->eoi_wanted[word]);
+		WRITE_ONCE(apic->eoi_seen[word], map[word]);
+	}
+	apic->stale &= ~(u32)VLAPIC_STALE_EOIS;
+}
+
+void vlapic_see_all_eois(struct vlapic *apic)
+{
+	u32 word;
+
+	for (word = 0; word < 8; word++)
+		WRITE_ONCE(apic->eoi_seen[word], ~0u);
+}
+
+void vlapic_hw_eoi(struct vlapic *apic, u8 vector, struct vlapic_effect *fx)
+{
+	/* An edge by now: the next one shall end without an exit. */
+	if (!(READ_ONCE(apic->eoi_wanted[vector / 32]) & vector_bit(vector)))
+		apic->stale |= VLAPIC_STALE_EOIS;
+	report_eoi(apic, vector, fx);
+}
+
+void vlapic_hw_wrote(struct vlapic *apic, u32 offset, u64 now_ns, struct vlapic_effect *fx)
+{
+	if (offset == LAPIC_ID)
+		vlapic_update_id(apic); /* read-only, whatever the processor has stored */
+	else
+		vlapic_write(apic, offset, vlapic_reg(apic, offset), now_ns, fx);
 }
 
 /* --- interrupts and events in --- */
 
+/* Set or clear @vector's bit in one of the atomic banks; most often it is right already. */
+static void put_bit(u32 *word, u8 vector, bool value)
+{
+	u32 bit = vector_bit(vector);
+
+	if (value == !!(READ_ONCE(*word) & bit))
+		return;
+	if (value)
+		env_or_u32(word, bit);
+	else
+		env_and_u32(word, ~bit);
+}
+
+/* 1: a new request, 0: coalesced with one that is pending. */
+static int request(struct vlapic *apic, const struct irq_msg *msg, enum irq_notify *how)
+{
+	u32 word = msg->vector / 32, bit = vector_bit(msg->vector);
+	bool fresh, notify;
+
+	if (likely(READ_ONCE(apic->eoi_seen[word]) & bit) ||
+	    !(READ_ONCE(apic->eoi_wanted[word]) & bit)) {
+		fresh = posted_request(apic->posted, msg->vector, &notify);
+		*how = notify ? NOTIFY_POST : NOTIFY_NONE;
+	} else {
+		/* The processor would not report the EOI: its map must change first. */
+		fresh = !(env_or_u32(&apic->staged[word], bit) & bit);
+		env_or_u32(&apic->look, VLAPIC_LOOK_STAGED);
+		*how = NOTIFY_KICK;
+	}
+	return fresh && !bank_test(apic, LAPIC_IRR, msg->vector);
+}
+
 static int accept_vector(struct vlapic *apic, const struct irq_msg *msg, enum irq_notify *how)
 {
-	u32 *tmr = bank_word(apic, LAPIC_TMR, msg->vector);
-	u32 bit = vector_bit(msg->vector);
+	int fresh;
 
-	/* TMR first: who finds the vector in IRR must find the trigger mode that belongs to it. */
-	if (msg->level && !(READ_ONCE(*tmr) & bit))
-		env_or_u32(tmr, bit);
-	else if (!msg->level && (READ_ONCE(*tmr) & bit))
-		env_and_u32(tmr, ~bit);
+	/* First: who finds the request must find the trigger mode that belongs to it. */
+	put_bit(bank_word(apic, LAPIC_TMR, msg->vector), msg->vector, msg->level);
+	put_bit(&apic->eoi_wanted[msg->vector / 32], msg->vector, msg->level || msg->report_eoi);
+	if (msg->level || msg->report_eoi)
+		smp_mb(); /* ->eoi_wanted before ->eoi_seen: see vlapic_eoi_exits() */
 
-	if (env_or_u32(bank_word(apic, LAPIC_IRR, msg->vector), bit) & bit) {
-		env_count(&apic->coalesced);
-		return 0;
-	}
-	if (!(READ_ONCE(apic->look) & VLAPIC_LOOK_IRR))
-		env_or_u32(&apic->look, VLAPIC_LOOK_IRR);
-	env_count(&apic->delivered[msg->path]);
-	*how = NOTIFY_KICK;
-	return 1;
+	fresh = request(apic, msg, how);
+	env_count(fresh ? &apic->delivered[msg->path] : &apic->coalesced);
+	return fresh;
 }
 
 enum irq_notify vlapic_error(struct vlapic *apic, u32 bits)
@@ -171,13 +281,13 @@ enum irq_notify vlapic_error(struct vlapic *apic, u32 bits)
 	enum irq_notify how = NOTIFY_NONE;
 	struct irq_msg msg;
 
-	env_or_u32(&apic->regs[LAPIC_ESR_LATCH / 4], bits);
+	env_or_u32(&apic->esr_latch, bits);
 	if (!vlapic_sw_enabled(apic) || !vlapic_lvt_message(apic, LAPIC_LVT_ERROR, &msg))
 		return NOTIFY_NONE;
 	if (msg.vector >= FIRST_VECTOR)
 		(void)accept_vector(apic, &msg, &how);
 	else
-		env_or_u32(&apic->regs[LAPIC_ESR_LATCH / 4], LAPIC_ESR_RECEIVE_ILLEGAL);
+		env_or_u32(&apic->esr_latch, LAPIC_ESR_RECEIVE_ILLEGAL);
 	return how;
 }
 
@@ -219,7 +329,7 @@ int vlapic_accept(struct vlapic *apic, const struct irq_msg *msg, enum irq_notif
 
 bool vlapic_lvt_message(const struct vlapic *apic, u32 lvt, struct irq_msg *msg)
 {
-	u32 value = vlapic_reg(apic, lvt);
+	u32 value = lvt == LAPIC_LVT_TIMER ? READ_ONCE(apic->timer.lvt) : vlapic_reg(apic, lvt);
 
 	if (value & LAPIC_LVT_MASKED)
 		return false;
@@ -334,6 +444,9 @@ static u32 read_register(struct vlapic *apic, u32 offset, u64 now_ns, struct vla
 		return 0;
 	case LAPIC_PPR:
 		return vlapic_update_ppr(apic);
+	case LAPIC_IRR0 ... LAPIC_IRR7:
+		vlapic_fold(apic);
+		return vlapic_reg(apic, offset);
 	case LAPIC_TMCCT:
 		settle_timer(apic, now_ns, fx);
 		return vlapic_timer_count(apic, now_ns);
@@ -389,11 +502,12 @@ static void write_lvt(struct vlapic *apic, u32 offset, u32 value, u64 now_ns,
 
 static void write_svr(struct vlapic *apic, u32 value, u64 now_ns, struct vlapic_effect *fx)
 {
-	u32 old = vlapic_reg(apic, LAPIC_SVR);
+	u32 old = apic->svr;
 	size_t i;
 
 	settle_timer(apic, now_ns, fx);
 	vlapic_set_reg(apic, LAPIC_SVR, value);
+	apic->svr = value;
 	if (!((old ^ value) & LAPIC_SVR_ENABLE))
 		return;
 	fx->what |= VLAPIC_FX_MAP | VLAPIC_FX_SELF;
@@ -405,7 +519,7 @@ static void write_svr(struct vlapic *apic, u32 value, u64 now_ns, struct vlapic_
 
 static void write_esr(struct vlapic *apic)
 {
-	u32 errors = env_xchg_u32(&apic->regs[LAPIC_ESR_LATCH / 4], 0);
+	u32 errors = env_xchg_u32(&apic->esr_latch, 0);
 
 	vlapic_set_reg(apic, LAPIC_ESR, errors & LAPIC_ESR_ALL);
 }
@@ -563,6 +677,20 @@ void vlapic_update_id(struct vlapic *apic)
 	vlapic_set_reg(apic, LAPIC_LDR, x2apic ? msg_x2apic_ldr(apic->id) : apic->xapic_ldr);
 }
 
+/* What comes in later belongs to the time after the reset. */
+static void drop_requests(struct vlapic *apic)
+{
+	u32 word;
+
+	posted_acknowledge(apic->posted);
+	env_and_u32(&apic->look, ~(u32)VLAPIC_LOOK_STAGED);
+	for (word = 0; word < 8; word++) {
+		(void)posted_take(apic->posted, word);
+		env_xchg_u32(&apic->staged[word], 0);
+		env_xchg_u32(&apic->eoi_wanted[word], 0);
+	}
+}
+
 void vlapic_reset(struct vlapic *apic, bool init_event)
 {
 	bool bsp = apic->base_msr & LAPIC_BASE_BSP;
@@ -588,7 +716,10 @@ void vlapic_reset(struct vlapic *apic, bool init_event)
 		vlapic_set_reg(apic, LAPIC_LVT_LINT0,
 			       FIELD_PREP(LAPIC_LVT_DELIVERY, IRQ_DM_EXTINT));
 	apic->arb_prio = 0;
+	apic->esr_latch = 0;
+	vlapic_timer_adopt(apic);
 	vlapic_take_extint(apic);
+	drop_requests(apic);
 	vlapic_resync(apic);
 }
 
@@ -596,12 +727,14 @@ void vlapic_init(struct vlapic *apic, u32 *regs, u32 id, bool bsp)
 {
 	memset(apic, 0, sizeof(*apic));
 	apic->regs = regs;
+	apic->posted = (struct posted_desc *)(regs + LAPIC_POSTED / 4);
 	apic->id = id;
 	apic->maxphyaddr = 52;
 	apic->has_x2apic = true;
 	apic->base_msr = bsp ? LAPIC_BASE_BSP : 0;
 	apic->timer.bus_cycle_ns = 1;
 	irq_lock_init(&apic->timer.lock);
+	vlapic_see_all_eois(apic);
 	vlapic_reset(apic, false);
 }
 

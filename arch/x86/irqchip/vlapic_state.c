@@ -29,10 +29,12 @@ void vlapic_get_state(struct vlapic *apic, bool x2apic_format, u64 now_ns,
 	static_assert(sizeof(image->regs) == LAPIC_NR_REGS * 16,
 		      "the image is the used part of the page");
 
+	vlapic_fold(apic);
 	vlapic_update_ppr(apic);
 	for (offset = 0; offset < sizeof(image->regs); offset += 4)
 		set_image_word(image, offset, vlapic_reg(apic, offset));
 
+	set_image_word(image, LAPIC_ESR_LATCH, READ_ONCE(apic->esr_latch));
 	count = vlapic_timer_count(apic, now_ns);
 	set_image_word(image, LAPIC_TMCCT, count);
 	set_image_word(image, LAPIC_TIMER_STOPPED, !vlapic_timer_running(apic));
@@ -95,7 +97,7 @@ int vlapic_set_state(struct vlapic *apic, bool x2apic_format, u64 now_ns,
 		if (sanitize(apic, offset, &word))
 			vlapic_set_reg(apic, offset, word);
 	}
-	vlapic_set_reg(apic, LAPIC_ESR_LATCH, image_word(image, LAPIC_ESR_LATCH) & LAPIC_ESR_ALL);
+	WRITE_ONCE(apic->esr_latch, image_word(image, LAPIC_ESR_LATCH) & LAPIC_ESR_ALL);
 	apic->xapic_ldr = image_word(image, LAPIC_LDR) & LAPIC_LDR_XAPIC;
 	vlapic_update_id(apic);
 	vlapic_resync(apic);

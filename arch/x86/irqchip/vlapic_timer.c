@@ -5,9 +5,9 @@
  * The state is one absolute deadline; nothing ticks. The host's timer only says "look at it now":
  * it may fire early, late, twice or for a deadline that is gone, since vlapic_timer_settle()
  * decides by the clock whether there was an expiry, and counts each exactly once, whoever calls it
- * first: the host's timer in hardirq context or the vCPU that touches a timer register. LVT timer,
- * TMICT and TDCR are therefore written under the timer's lock too. Source: SDM "APIC Timer",
- * "TSC-Deadline Mode".
+ * first: the host's timer in hardirq context or the vCPU that touches a timer register. So LVT
+ * timer, TMICT and TDCR have a copy under the timer's lock, which counts; the page is for reading
+ * them. Source: SDM "APIC Timer", "TSC-Deadline Mode".
  */
 #include <irqchip/vlapic.h>
 
@@ -26,7 +26,7 @@ static enum lapic_timer_mode lvt_mode(u32 lvt)
 
 enum lapic_timer_mode vlapic_timer_mode(const struct vlapic *apic)
 {
-	return lvt_mode(vlapic_reg(apic, LAPIC_LVT_TIMER));
+	return lvt_mode(READ_ONCE(apic->timer.lvt));
 }
 
 static bool is_counting(enum lapic_timer_mode mode)
@@ -36,7 +36,7 @@ static bool is_counting(enum lapic_timer_mode mode)
 
 u64 vlapic_timer_tick_ns(const struct vlapic *apic)
 {
-	u32 tdcr = vlapic_reg(apic, LAPIC_TDCR);
+	u32 tdcr = apic->timer.divide;
 	u32 code = FIELD_PREP(0x4u, FIELD_GET(TDCR_HIGH, tdcr)) | FIELD_GET(TDCR_LOW, tdcr);
 
 	/* 0 .. 6 divide by 2 .. 128, and 7 by 1. */
@@ -51,7 +51,7 @@ static u64 deadline_at(u64 ns)
 
 static u64 period_ns(const struct vlapic *apic)
 {
-	return vlapic_reg(apic, LAPIC_TMICT) * vlapic_timer_tick_ns(apic);
+	return apic->timer.initial * vlapic_timer_tick_ns(apic);
 }
 
 bool vlapic_timer_settle(struct vlapic *apic, u64 now_ns)
@@ -101,7 +101,7 @@ u64 vlapic_timer_host_deadline(struct vlapic *apic)
 	irq_lock(&t->lock, flags);
 	deadline = t->deadline_ns;
 	/* Nobody hears a masked expiry, and settling can be done when someone asks. */
-	if (vlapic_reg(apic, LAPIC_LVT_TIMER) & LAPIC_LVT_MASKED)
+	if (t->lvt & LAPIC_LVT_MASKED)
 		deadline = 0;
 	/* The count runs at the guest's rate; only the host's interrupts are rationed. */
 	if (deadline && vlapic_timer_mode(apic) == LAPIC_TIMER_PERIODIC)
@@ -140,12 +140,13 @@ void vlapic_timer_write_initial(struct vlapic *apic, u32 count, u64 now_ns)
 	irq_lock(&t->lock, flags);
 	/* SDM "TSC-Deadline Mode": writes to the initial-count register are ignored. */
 	if (vlapic_timer_mode(apic) != LAPIC_TIMER_TSC_DEADLINE) {
-		vlapic_set_reg(apic, LAPIC_TMICT, count);
+		t->initial = count;
 		t->deadline_ns = 0;
 		t->not_before_ns = 0;
 		if (count && is_counting(vlapic_timer_mode(apic)))
 			t->deadline_ns = deadline_at(now_ns + period_ns(apic));
 	}
+	vlapic_set_reg(apic, LAPIC_TMICT, t->initial);
 	irq_unlock(&t->lock, flags);
 }
 
@@ -157,6 +158,7 @@ void vlapic_timer_write_divide(struct vlapic *apic, u32 tdcr, u64 now_ns)
 
 	irq_lock(&t->lock, flags);
 	count = count_locked(apic, now_ns);
+	t->divide = tdcr;
 	vlapic_set_reg(apic, LAPIC_TDCR, tdcr);
 	if (count) /* what is left to count goes on at the new rate */
 		t->deadline_ns = deadline_at(now_ns + count * vlapic_timer_tick_ns(apic));
@@ -186,8 +188,25 @@ void vlapic_timer_write_lvt(struct vlapic *apic, u32 lvt)
 	 */
 	if (lvt_mode(lvt) != old && !(is_counting(old) && is_counting(lvt_mode(lvt))))
 		stop_locked(t);
+	WRITE_ONCE(t->lvt, lvt);
 	vlapic_set_reg(apic, LAPIC_LVT_TIMER, lvt);
 	irq_unlock(&t->lock, flags);
+}
+
+static void adopt_locked(struct vlapic *apic)
+{
+	WRITE_ONCE(apic->timer.lvt, vlapic_reg(apic, LAPIC_LVT_TIMER));
+	apic->timer.initial = vlapic_reg(apic, LAPIC_TMICT);
+	apic->timer.divide = vlapic_reg(apic, LAPIC_TDCR);
+}
+
+void vlapic_timer_adopt(struct vlapic *apic)
+{
+	unsigned long flags;
+
+	irq_lock(&apic->timer.lock, flags);
+	adopt_locked(apic);
+	irq_unlock(&apic->timer.lock, flags);
 }
 
 /* When the guest's TSC, which reads @guest_tsc at @now_ns, reaches @deadline. */
@@ -242,10 +261,12 @@ void vlapic_timer_pause(struct vlapic *apic)
 void vlapic_timer_restore(struct vlapic *apic, u32 count, bool stopped, u64 now_ns)
 {
 	struct vlapic_timer *t = &apic->timer;
-	u32 initial = vlapic_reg(apic, LAPIC_TMICT);
 	unsigned long flags;
+	u32 initial;
 
 	irq_lock(&t->lock, flags);
+	adopt_locked(apic);
+	initial = t->initial;
 	t->deadline_ns = 0;
 	t->not_before_ns = 0;
 	switch (vlapic_timer_mode(apic)) {
