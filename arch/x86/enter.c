@@ -53,8 +53,9 @@ static bool has_init_or_sipi(struct vcpu *vcpu)
 
 bool arch_vcpu_runnable(struct vcpu *vcpu)
 {
-	/* These requests have their effect in arch_vcpu_enter(), which must be reached. */
-	if (READ_ONCE(vcpu->requests) & (BIT(REQ_VM_DEAD) | BIT(REQ_TRIPLE_FAULT)))
+	/* These have their effect in arch_vcpu_enter(), which must be reached. */
+	if ((READ_ONCE(vcpu->requests) & (BIT(REQ_VM_DEAD) | BIT(REQ_TRIPLE_FAULT))) ||
+	    debug_due(vcpu))
 		return true;
 	switch (READ_ONCE(vcpu->arch.mp_state)) {
 	case KVM_MP_STATE_RUNNABLE:
@@ -159,6 +160,8 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 	r = handle_final_requests(vcpu);
 	if (r <= 0)
 		return r;
+	if (unlikely(debug_due(vcpu)))
+		return debug_report(vcpu);
 	if (!becomes_runnable(vcpu))
 		return 1; /* the run loop blocks */
 	if (take_posted(vcpu) | vcpu_take_request(vcpu, REQ_EVENT)) {
