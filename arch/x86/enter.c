@@ -46,9 +46,20 @@ static void handle_init_sipi(struct vcpu *vcpu)
 		start_by_sipi(vcpu, vector);
 }
 
+static bool has_lapic(const struct vcpu *vcpu)
+{
+	return vcpu->vm->irqchip_mode != IRQCHIP_NONE;
+}
+
 static bool has_init_or_sipi(struct vcpu *vcpu)
 {
-	return vcpu->vm->irqchip_mode != IRQCHIP_NONE && vlapic_has_events(&vcpu->arch.apic);
+	return has_lapic(vcpu) && vlapic_has_events(&vcpu->arch.apic);
+}
+
+/* Does a halted vCPU go on? */
+static bool wakes(struct vcpu *vcpu)
+{
+	return event_wakes(vcpu) || (has_lapic(vcpu) && vlapic_wake_requested(&vcpu->arch.apic));
 }
 
 bool arch_vcpu_runnable(struct vcpu *vcpu)
@@ -61,7 +72,7 @@ bool arch_vcpu_runnable(struct vcpu *vcpu)
 	case KVM_MP_STATE_RUNNABLE:
 		return true;
 	case KVM_MP_STATE_HALTED:
-		return has_init_or_sipi(vcpu) || event_wakes(vcpu);
+		return has_init_or_sipi(vcpu) || wakes(vcpu);
 	default: /* UNINITIALIZED, INIT_RECEIVED */
 		return has_init_or_sipi(vcpu);
 	}
@@ -71,8 +82,10 @@ bool arch_vcpu_runnable(struct vcpu *vcpu)
 static bool becomes_runnable(struct vcpu *vcpu)
 {
 	handle_init_sipi(vcpu);
-	if (vcpu->arch.mp_state == KVM_MP_STATE_HALTED && event_wakes(vcpu)) {
+	if (vcpu->arch.mp_state == KVM_MP_STATE_HALTED && wakes(vcpu)) {
 		vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
+		if (has_lapic(vcpu))
+			vlapic_take_wake(&vcpu->arch.apic);
 		vcpu_set_request(vcpu, REQ_EVENT);
 	}
 	return vcpu->arch.mp_state == KVM_MP_STATE_RUNNABLE;
