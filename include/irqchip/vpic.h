@@ -68,6 +68,9 @@ void vpic_init(struct vpic *pic);
  */
 int vpic_set_irq(struct vpic *pic, u32 pin, u32 source, bool level, struct vpic_effect *fx);
 
+/* Who holds @pin (0 .. 15) up: bit s is source s. */
+u32 vpic_lines(struct vpic *pic, u32 pin);
+
 /* The INTR output. Any context, no lock. */
 bool vpic_output(const struct vpic *pic);
 

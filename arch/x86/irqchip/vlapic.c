@@ -83,6 +83,15 @@ void vlapic_fold(struct vlapic *apic)
 	apic->stale |= VLAPIC_STALE_IRR;
 }
 
+bool vlapic_holds(const struct vlapic *apic, u8 vector)
+{
+	u32 requested =
+		READ_ONCE(apic->posted->pir[vector / 32]) | READ_ONCE(apic->staged[vector / 32]);
+
+	return (requested & vector_bit(vector)) || bank_test(apic, LAPIC_IRR, vector) ||
+	       bank_test(apic, LAPIC_ISR, vector);
+}
+
 int vlapic_highest_irr(struct vlapic *apic)
 {
 	int vector;

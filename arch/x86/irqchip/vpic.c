@@ -190,6 +190,17 @@ int vpic_set_irq(struct vpic *pic, u32 pin, u32 source, bool level, struct vpic_
 	return ret;
 }
 
+u32 vpic_lines(struct vpic *pic, u32 pin)
+{
+	unsigned long flags;
+	u32 lines;
+
+	irq_lock(&pic->lock, flags);
+	lines = pic->lines[pin];
+	irq_unlock(&pic->lock, flags);
+	return lines;
+}
+
 bool vpic_output(const struct vpic *pic)
 {
 	return READ_ONCE(pic->output);
