@@ -477,6 +477,9 @@ static u32 read_register(struct vlapic *apic, u32 offset, u64 now_ns, struct vla
 	case LAPIC_PPR:
 		return vlapic_update_ppr(apic);
 	case LAPIC_IRR0 ... LAPIC_IRR7:
+		/* From here on nothing says that there is something new: look now. */
+		if (vlapic_has_requests(apic))
+			fx->what |= VLAPIC_FX_SELF;
 		vlapic_fold(apic);
 		return vlapic_reg(apic, offset);
 	case LAPIC_TMCCT:
