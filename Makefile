@@ -55,6 +55,15 @@ demo:
 check:
 	@tools/check/check $(TEST)
 
+## make check-long     what takes too long for every change: fuzzing for minutes, planted bugs, coverage,
+##                     check-debug; FUZZ_SECONDS=300 for each fuzzer
+check-long:
+	@tools/check/long
+
+## make coverage       lines and branches of the portable core that its tests run
+coverage:
+	@tools/check/coverage
+
 ## make check-debug    the in-lab tests and a guest on a kernel with lockdep, KASAN and kmemleak; it
 ##                     is built first: 5 minutes; TEST=SUITE[:NAME] as above
 check-debug:
@@ -81,4 +90,4 @@ install: module
 clean:
 	rm -rf build
 
-.PHONY: help all module tools selftests setup demo check check-debug lint fuzz lab-shell install clean
+.PHONY: help all module tools selftests setup demo check check-long coverage check-debug lint fuzz lab-shell install clean

@@ -1,26 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The whole interrupt-controller core under a stream of operations: register writes of several
- * vCPUs, lines, MSIs, EOIs, time, state images, mode switches. After each operation the invariants
- * are checked against the raw state: the input is only a way to get there. A broken invariant
- * traps.
+ * vCPUs, lines, MSIs, EOIs, time, state images, mode switches, routing changes. After each
+ * operation the invariants are checked against the raw state: the input is only a way to get there.
+ * A broken invariant traps. Which of them can fail is shown by selftests/mutants.
  *
  * Built as a libFuzzer target; see selftests/fuzz/Makefile.
  */
-#include "../unit/harness.h"
+#include "invariants.h"
 
-#define NR_CPUS  4
-#define MAX_OPS  400
-/* Host calls that one operation may cause: a broadcast to all, plus every pin acknowledged. */
-#define MAX_WORK 2000
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __func__, __LINE__, #cond); \
-			__builtin_trap();                                          \
-		}                                                                  \
-	} while (0)
+#define MAX_OPS 400
 
 static const u8 *input, *input_end;
 
@@ -31,163 +20,6 @@ static u32 take(u32 bytes)
 	while (bytes--)
 		value = value << 8 | (input < input_end ? *input++ : 0);
 	return value;
-}
-
-/* What an operation is allowed to do besides adding interrupts. */
-#define MAY_ACK   1 /* IRR of the acting vCPU may lose the acknowledged vector */
-#define MAY_RESET 2 /* IRR and ISR of the acting vCPU may change in any way */
-
-struct snapshot {
-	u32 irr[NR_CPUS][8];
-};
-
-struct world {
-	struct machine *m;
-	u32 lines[IOAPIC_NR_PINS]; /* the model: sources that hold GSI n up */
-	u32 from_image;            /* IOAPIC pins that an image says are high, until driven */
-	struct snapshot before;
-	u32 work;
-};
-
-static struct world *world;
-
-/* --- a host that counts --- */
-
-static void spend(void)
-{
-	world->work++;
-	CHECK(world->work < MAX_WORK);
-}
-
-static void counting_notify(void *ctx, u32 vcpu, enum irq_notify how)
-{
-	spend();
-	CHECK(how != NOTIFY_NONE && vcpu < NR_CPUS);
-	fake_notify(ctx, vcpu, how);
-}
-
-static void counting_ack(void *ctx, u32 chip, u32 pin)
-{
-	spend();
-	CHECK(chip < KVM_NR_IRQCHIPS && pin < IOAPIC_NR_PINS);
-	fake_ack(ctx, chip, pin);
-}
-
-static void counting_lapic_timer(void *ctx, u32 vcpu, u64 deadline_ns)
-{
-	spend();
-	fake_lapic_timer(ctx, vcpu, deadline_ns);
-}
-
-static void counting_pit_timer(void *ctx, u64 deadline_ns)
-{
-	spend();
-	fake_pit_timer(ctx, deadline_ns);
-}
-
-static const struct irqchip_host counting_host = {
-	.notify = counting_notify,
-	.nmi = fake_nmi,
-	.lapic_timer = counting_lapic_timer,
-	.pit_timer = counting_pit_timer,
-	.ioapic_timer = fake_ioapic_timer,
-	.ack = counting_ack,
-	.now_ns = fake_now,
-	.guest_tsc = fake_tsc,
-};
-
-/* --- invariants --- */
-
-static u32 bank(const struct vlapic *apic, u32 first, u32 i)
-{
-	return apic->regs[(first + i * 0x10) / 4];
-}
-
-/* What is pending, folded into IRR or not. */
-static u32 pending(const struct vlapic *apic, u32 i)
-{
-	return bank(apic, LAPIC_IRR, i) | apic->posted->pir[i] | apic->staged[i];
-}
-
-static int highest(const struct vlapic *apic, u32 first)
-{
-	int i;
-
-	for (i = 255; i >= 0; i--) {
-		if (bank(apic, first, (u32)i / 32) >> i % 32 & 1)
-			return i;
-	}
-	return -1;
-}
-
-static void take_snapshot(struct world *w)
-{
-	u32 cpu, i;
-
-	for (cpu = 0; cpu < NR_CPUS; cpu++) {
-		for (i = 0; i < 8; i++)
-			w->before.irr[cpu][i] = pending(&w->m->apic[cpu], i);
-	}
-}
-
-static void check_lapic(struct world *w, u32 cpu)
-{
-	struct vlapic *apic = &w->m->apic[cpu];
-	int isr = highest(apic, LAPIC_ISR);
-	u32 tpr = apic->regs[LAPIC_TPR / 4], isr_class = isr < 0 ? 0 : (u32)isr & 0xf0;
-	u32 i;
-
-	CHECK(vlapic_highest_isr(apic) == isr);
-	CHECK(vlapic_update_ppr(apic) == ((tpr & 0xf0) >= isr_class ? tpr : isr_class));
-	CHECK(!(bank(apic, LAPIC_IRR, 0) & 0xffff) && !(bank(apic, LAPIC_ISR, 0) & 0xffff));
-	/* What is requested or in IRR is not forgotten. */
-	for (i = 0; i < 8; i++)
-		CHECK(!(apic->posted->pir[i] | apic->staged[i]) || vlapic_has_requests(apic));
-	CHECK(highest(apic, LAPIC_IRR) < 0 || apic->irr_hint || vlapic_has_requests(apic));
-	/* The mode's view of ID and LDR. */
-	CHECK(apic->regs[LAPIC_ID / 4] ==
-	      (vlapic_x2apic(apic) ? apic->id : (apic->id & 0xff) << 24));
-	if (vlapic_x2apic(apic))
-		CHECK(apic->regs[LAPIC_LDR / 4] == ((apic->id / 16) << 16 | 1u << apic->id % 16));
-	/* The host's timer is the one that the core wants: none is lost. */
-	if (vlapic_timer_host_deadline(apic))
-		CHECK(w->m->lapic_deadline[cpu] == vlapic_timer_host_deadline(apic));
-}
-
-static void check_lines(struct world *w)
-{
-	u32 gsi;
-
-	for (gsi = 0; gsi < IOAPIC_NR_PINS; gsi++) {
-		const union ioapic_rte *rte = &w->m->ioapic.rte[gsi];
-
-		CHECK(w->m->ioapic.lines[gsi] == w->lines[gsi]);
-		if (gsi < 16 && gsi != VPIC_CASCADE_PIN)
-			CHECK(w->m->pic.lines[gsi] == w->lines[gsi]);
-		/* A level interrupt that could be sent has been sent (invariants I6, I7). */
-		if (w->lines[gsi] && rte->level && !rte->mask && rte->delivery_mode < 2 &&
-		    !rte->remote_irr && !(w->m->ioapic.held & 1u << gsi))
-			CHECK(w->m->ioapic.irr & 1u << gsi);
-		if (!w->lines[gsi] && !(w->from_image & 1u << gsi))
-			CHECK(!(w->m->ioapic.irr & 1u << gsi));
-	}
-}
-
-static void check_no_interrupt_was_lost(struct world *w, u32 cpu, u32 may, int acked)
-{
-	u32 other, i;
-
-	for (other = 0; other < NR_CPUS; other++) {
-		for (i = 0; i < 8; i++) {
-			u32 gone = w->before.irr[other][i] & ~pending(&w->m->apic[other], i);
-
-			if (other == cpu && (may & MAY_RESET))
-				continue;
-			if (other == cpu && (may & MAY_ACK) && acked >= 0 && (u32)acked / 32 == i)
-				gone &= ~(1u << acked % 32);
-			CHECK(!gone);
-		}
-	}
 }
 
 /* --- operations: each returns what it was allowed to do --- */
@@ -294,18 +126,24 @@ static void op_tsc(struct world *w, u32 cpu)
 
 static void op_line(struct world *w)
 {
-	u32 gsi = take(1) % IOAPIC_NR_PINS, how = take(1), source = how >> 1 & 31;
+	u32 gsi = take(1) % NR_GSIS, how = take(1), source = how >> 1 & 31, pin;
 
 	/* Sources of the core itself are pulses: the model has nothing to remember of them. */
 	if (source == IRQ_SOURCE_PULSE || source == IRQ_SOURCE_PIT)
 		source = IRQ_SOURCE_USER;
-	w->from_image &= ~(1u << gsi);
+	for (pin = 0; pin < IOAPIC_NR_PINS; pin++) {
+		if (w->leads_to[KVM_IRQCHIP_IOAPIC][pin] & 1u << gsi)
+			w->from_image &= ~(1u << pin);
+	}
 	if (how & 0x40) {
 		irqchip_pulse_gsi(&w->m->chip, gsi);
 		return;
 	}
 	irqchip_set_gsi(&w->m->chip, gsi, source, how & 1);
-	w->lines[gsi] = how & 1 ? w->lines[gsi] | 1u << source : w->lines[gsi] & ~(1u << source);
+	if (how & 1)
+		w->gsi_lines[gsi] |= 1u << source;
+	else
+		w->gsi_lines[gsi] &= ~(1u << source);
 }
 
 static void op_msi(struct world *w)
@@ -314,12 +152,15 @@ static void op_msi(struct world *w)
 	int r;
 
 	if (dest & 0x40)
-		dest = dest & 1 ? 0xff : dest % (NR_CPUS + 1);
-	r = irqchip_msi(&w->m->chip, 0xfee00000ULL | dest << 12 | (bits & 0xc), data);
+		dest = dest & 1 ? 0xff : w->first_id + dest % (NR_CPUS + 1);
+	r = irqchip_msi(&w->m->chip,
+			(u64)(dest >> 8) << 40 | 0xfee00000ULL | (dest & 0xff) << 12 | (bits & 0xc),
+			data);
 	/* One fixed vector to one LAPIC that can take it is in its IRR now, new or coalesced. */
-	cpu = dest;
-	if ((bits & 0xc) || cpu >= NR_CPUS || (data & 0x700) || (data & 0xff) < 16 ||
-	    (data & 0xc000) == 0x8000 || !vlapic_sw_enabled(&w->m->apic[cpu]))
+	cpu = dest - w->first_id;
+	if ((bits & 0xc) || cpu >= NR_CPUS || (dest > 0xff && !w->m->chip.x2apic_format) ||
+	    (data & 0x700) || (data & 0xff) < 16 || (data & 0xc000) == 0x8000 ||
+	    !vlapic_sw_enabled(&w->m->apic[cpu]))
 		return;
 	CHECK(r >= 0);
 	CHECK(has(w->m, cpu, LAPIC_IRR, (u8)data));
@@ -360,8 +201,12 @@ static void op_time(struct world *w)
 		u32 cpu;
 
 		w->m->now += ns;
-		for (cpu = 0; cpu < NR_CPUS; cpu++)
+		for (cpu = 0; cpu < NR_CPUS; cpu++) {
 			irqchip_lapic_timer_fired(&w->m->chip, cpu);
+			/* However late: all periods at once (invariant T1). */
+			CHECK(!w->m->apic[cpu].timer.deadline_ns ||
+			      w->m->apic[cpu].timer.deadline_ns > w->m->now);
+		}
 		irqchip_pit_timer_fired(&w->m->chip);
 		return;
 	}
@@ -403,13 +248,13 @@ static u32 op_hostile_lapic(struct world *w, u32 cpu)
 	return MAY_RESET;
 }
 
-static void op_reload_chip(struct world *w)
+static u32 op_reload_chip(struct world *w)
 {
 	struct kvm_irqchip image = { .chip_id = take(1) % 4 };
 	u32 i, n = take(1) % 8;
 
 	if (irqchip_get_state(&w->m->chip, &image))
-		return;
+		return 0;
 	for (i = 0; i < n; i++) {
 		u32 at = take(1) % sizeof(struct kvm_ioapic_state);
 
@@ -418,8 +263,143 @@ static void op_reload_chip(struct world *w)
 			image.chip.dummy[at] = (char)take(1);
 	}
 	irqchip_set_state(&w->m->chip, &image);
-	if (image.chip_id == KVM_IRQCHIP_IOAPIC)
+	if (image.chip_id == KVM_IRQCHIP_IOAPIC) {
 		w->from_image = w->m->ioapic.irr;
+		w->unowned = ~0u;
+	}
+	return 0;
+}
+
+/* --- operations that arrive where random register values seldom do --- */
+
+/* Few vectors and near destinations, so that pins share them. */
+static void op_rte(struct world *w)
+{
+	u32 pin = take(1) % IOAPIC_NR_PINS, how = take(1), low = 0x31 + (how & 3) * 0x10;
+
+	low |= how & 4 ? RTE_LEVEL : 0;
+	low |= how & 8 ? RTE_MASK : 0;
+	low |= how & 16 ? IRQ_DM_LOWEST << 8 : 0;
+	if (how & 32) /* the low half alone: a rewrite while pending */
+		ioapic_write(w->m, 0x10 + 2 * pin, low);
+	else
+		set_rte(w->m, pin, how & 64 ? 0xff : (w->first_id + (how >> 7)) & 0xff, low);
+}
+
+/* @value to the register at @offset, in whichever mode the LAPIC is. */
+static void write_reg(struct world *w, u32 cpu, u32 offset, u32 value)
+{
+	if (vlapic_x2apic(&w->m->apic[cpu]))
+		irqchip_msr_write(&w->m->chip, cpu, x2(offset), value, false);
+	else
+		wr(w->m, cpu, offset, value);
+}
+
+/* Short periods in any mode, soon over. */
+static void op_timer(struct world *w, u32 cpu)
+{
+	u32 how = take(1);
+
+	write_reg(w, cpu, LAPIC_TDCR, how & 8 ? 0xb : 0);
+	write_reg(w, cpu, LAPIC_LVT_TIMER,
+		  FIELD_PREP(LAPIC_LVT_MODE, how & 3) | (how & 4 ? LAPIC_LVT_MASKED : 0) | 0x45);
+	write_reg(w, cpu, LAPIC_TMICT, take(2));
+}
+
+/* Priorities near each other, where the comparisons are decided. */
+static void op_priority(struct world *w, u32 cpu)
+{
+	u32 how = take(1);
+	struct irq_msg msg = { .vector = (u8)(0x30 + (how & 3) * 0x10 + (how >> 2 & 3)),
+			       .assert = true,
+			       .path = IRQ_PATH_MSI };
+	enum irq_notify unused;
+
+	if (how & 0x80)
+		write_reg(w, cpu, LAPIC_TPR, 0x30 + (how & 3) * 0x10 + (how >> 2 & 3));
+	else
+		(void)!vlapic_accept(&w->m->apic[cpu], &msg, &unused);
+}
+
+/* The fast way to the destinations finds what asking everyone finds. */
+static void op_targets(struct world *w)
+{
+	u32 how = take(1), dest = take(how & 16 ? 4 : 1);
+	struct irq_msg msg = { .dest = how & 32 ? w->first_id + dest % NR_CPUS : dest,
+			       .logical = how & 1,
+			       .x2apic_dest = how & 2,
+			       .path = how & 4 ? IRQ_PATH_IPI : IRQ_PATH_MSI };
+	struct msg_targets it;
+	struct vlapic *apic;
+	u32 cpu, fast = 0, slow = 0;
+
+	if (msg.logical && (how & 32))
+		msg.dest = msg_x2apic_ldr(msg.dest) | (how & 8 ? 0xffff : 0);
+	msg_targets_begin(&it, &w->m->chip, &msg);
+	while ((apic = msg_targets_next(&it))) {
+		CHECK(!(fast & 1u << apic->index));
+		fast |= 1u << apic->index;
+	}
+	for (cpu = 0; cpu < NR_CPUS; cpu++) {
+		if (msg_matches(&msg, &w->m->apic[cpu], !w->m->chip.no_x2apic_bcast))
+			slow |= 1u << cpu;
+	}
+	CHECK(fast == slow);
+}
+
+static void install_routes(struct world *w, const struct kvm_irq_routing_entry *rows, u32 n)
+{
+	size_t size = route_size(n);
+	struct irq_routing *table = calloc(1, size);
+	u32 i;
+
+	if (route_build(table, size, rows, n, 0)) {
+		free(table);
+		return;
+	}
+	CHECK(irqchip_set_routing(&w->m->chip, table) == w->m->routing);
+	free(w->m->routing);
+	w->m->routing = table;
+	memset(w->leads_to, 0, sizeof(w->leads_to));
+	for (i = 0; i < n; i++) {
+		if (rows[i].type == KVM_IRQ_ROUTING_IRQCHIP)
+			w->leads_to[rows[i].u.irqchip.irqchip][rows[i].u.irqchip.pin] |=
+				1u << rows[i].gsi;
+	}
+	irqchip_routing_moved(&w->m->chip);
+}
+
+static void default_routes(struct world *w)
+{
+	struct kvm_irq_routing_entry rows[64];
+
+	install_routes(w, rows, route_default(rows, ARRAY_SIZE(rows)));
+}
+
+/* A table of a few rows, or the default one: while lines are up and interrupts in flight. */
+static void op_routes(struct world *w)
+{
+	struct kvm_irq_routing_entry rows[16] = { 0 };
+	u32 i, n = take(1) % (ARRAY_SIZE(rows) + 1);
+
+	if (!n) {
+		default_routes(w);
+		return;
+	}
+	for (i = 0; i < n; i++) {
+		u32 gsi = take(1) % NR_GSIS, how = take(1), chip = how % KVM_NR_IRQCHIPS;
+
+		rows[i].gsi = gsi;
+		rows[i].type = how & 0x40 ? KVM_IRQ_ROUTING_MSI : KVM_IRQ_ROUTING_IRQCHIP;
+		if (how & 0x40) {
+			rows[i].u.msi.address_lo = 0xfee00000;
+			rows[i].u.msi.data = 0x4041;
+			continue;
+		}
+		rows[i].u.irqchip.irqchip = chip;
+		rows[i].u.irqchip.pin = take(1) % (chip == KVM_IRQCHIP_IOAPIC ? IOAPIC_NR_PINS : 8);
+	}
+	install_routes(w, rows, n);
 }
 
 static u32 op_init(struct world *w, u32 cpu)
@@ -486,24 +466,55 @@ static u32 one_op(struct world *w, u32 op, u32 cpu)
 			irqchip_set_cr8(&w->m->chip, cpu, take(1) & 15);
 			return 0;
 		default:
-			op_reload_chip(w);
-			return 0;
+			return op_reload_chip(w);
 		}
+	}
+}
+
+static u32 one_special_op(struct world *w, u32 op, u32 cpu)
+{
+	switch (op % 8) {
+	case 0:
+	case 1:
+		op_rte(w);
+		return 0;
+	case 2:
+		op_timer(w, cpu);
+		return 0;
+	case 3:
+		op_priority(w, cpu);
+		return 0;
+	case 4:
+		op_targets(w);
+		return 0;
+	case 5:
+		op_routes(w);
+		return 0;
+	case 6:
+		op_ack(w, cpu);
+		return MAY_ACK;
+	default:
+		op_eoi(w, cpu);
+		return 0;
 	}
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
+	/* At the edges of the ID's widths and of the table: a cluster's, 8 bits, IRQCHIP_MAX_ID. */
+	static const u32 first_ids[] = { 0, 14, 253, IRQCHIP_MAX_ID - 2 };
 	struct world w = { 0 };
 	u32 cpu, ops, flags;
 
 	input = data;
 	input_end = data + size;
 	world = &w;
-	w.m = machine_new(NR_CPUS);
+	flags = take(1);
+	w.first_id = first_ids[flags >> 6];
+	w.m = machine_new_ids(NR_CPUS, w.first_id);
 	w.m->chip.host = &counting_host;
 	machine_add_devices(w.m);
-	flags = take(1);
+	default_routes(&w);
 	w.m->chip.vector_hashing = flags & 1;
 	w.m->chip.no_x2apic_bcast = flags & 2;
 	w.m->chip.x2apic_format = flags & 4;
@@ -522,10 +533,12 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		take_snapshot(&w);
 		w.work = 0;
 		acked_vector = -1;
-		may = one_op(&w, head & 15, cpu);
+		may = head & 0x40 ? one_special_op(&w, head & 15, cpu) : one_op(&w, head & 15, cpu);
 		for (u32 i = 0; i < NR_CPUS; i++)
 			check_lapic(&w, i);
 		check_lines(&w);
+		check_level_is_sent(&w);
+		check_remote_irr(&w, may);
 		check_no_interrupt_was_lost(&w, cpu, may, acked_vector);
 	}
 	machine_free(w.m);
