@@ -227,6 +227,19 @@ static void vcpu_sigmask_end(struct vcpu *vcpu)
 	sigemptyset(&current->real_blocked);
 }
 
+/*
+ * What has come before the guest was entered: 1 = nothing. Userspace may ask for an immediate exit to
+ * have an I/O completed, and look at that exit's reason afterwards: it stays.
+ */
+static int vcpu_check_entry(struct vcpu *vcpu)
+{
+	if (compat_immediate_exit(vcpu->run)) {
+		vcpu->stats.signal_exits++;
+		return -EINTR;
+	}
+	return vcpu_must_leave(vcpu) ? vcpu_interrupted(vcpu) : 1;
+}
+
 /* KVM_RUN. A pending I/O is completed even if userspace asks for an immediate exit. */
 static int vcpu_run(struct vcpu *vcpu)
 {
@@ -236,12 +249,10 @@ static int vcpu_run(struct vcpu *vcpu)
 	vcpu_sigmask_begin(vcpu);
 	vcpu_srcu_lock(vcpu);
 	r = arch_vcpu_run_begin(vcpu);
-	if (r > 0) {
-		if (vcpu_must_leave(vcpu))
-			r = vcpu_interrupted(vcpu);
-		else
-			r = vcpu_run_loop(vcpu);
-	}
+	if (r > 0)
+		r = vcpu_check_entry(vcpu);
+	if (r > 0)
+		r = vcpu_run_loop(vcpu);
 	arch_vcpu_run_end(vcpu);
 	vcpu_srcu_unlock(vcpu);
 	vcpu_sigmask_end(vcpu);

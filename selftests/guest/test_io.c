@@ -603,8 +603,32 @@ static void coalesced_pio(void **state)
 	assert_int_equal(ring->coalesced_mmio[1].len, 4);
 }
 
+static void input_payload(uint64_t arg)
+{
+	guest_assert_eq(inb(PORT), arg);
+	guest_sync(1);
+}
+
+/* Clients have an input completed this way before they save the registers. */
+static void immediate_exit_completes_and_keeps_the_reason(void **state)
+{
+	struct vcpu *v = guest_new(input_payload, 0x42);
+
+	(void)state;
+	*(uint8_t *)expect_pio(v, KVM_EXIT_IO_IN, PORT, 1, 1) = 0x42;
+	v->run->immediate_exit = 1;
+	assert_int_equal(vcpu_run_raw(v), -EINTR);
+	v->run->immediate_exit = 0;
+	assert_int_equal(v->run->exit_reason, KVM_EXIT_IO);
+	assert_int_equal(v->run->io.port, PORT);
+	assert_int_equal(vcpu_regs(v).rax & 0xff, 0x42);
+	expect_sync(v, 1);
+	expect_done(v);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(pio_sizes),
+	TEST(immediate_exit_completes_and_keeps_the_reason),
 	TEST(registers_may_change_during_an_out),
 	TEST(rep_outs_sizes),
 	TEST(rep_ins_sizes),
