@@ -228,8 +228,8 @@ static void vcpu_sigmask_end(struct vcpu *vcpu)
 }
 
 /*
- * What has come before the guest was entered: 1 = nothing. Userspace may ask for an immediate exit to
- * have an I/O completed, and look at that exit's reason afterwards: it stays.
+ * What has come before the guest was entered: 1 = nothing. Userspace may ask for an immediate exit
+ * to have an I/O completed, and look at that exit's reason afterwards: it stays.
  */
 static int vcpu_check_entry(struct vcpu *vcpu)
 {
