@@ -9,8 +9,9 @@
  *   1. tell the host about each pin in ->acked (a resampled line may fall now)
  *   2. vioapic_rescan_pin() for each pin in ->rescan, and deliver the message it gives
  *
- * Left out: polarity. The level of a line here means "asserted", whatever the entry's polarity
- * says (KVM_CAP_X86_IOAPIC_POLARITY_IGNORED). Delivery is instant: delivery status reads 0.
+ * QUIRK(polarity_ignored): a line's level means "asserted", whatever the entry's polarity says
+ * (KVM_CAP_X86_IOAPIC_POLARITY_IGNORED). test_vioapic: test_polarity_is_ignored
+ * Delivery is instant: delivery status reads 0.
  * Source: 82093AA data sheet; SDM "Advanced Programmable Interrupt Controller", "Signaling
  * Interrupt Servicing Completion" for the EOI broadcast.
  */
@@ -21,8 +22,9 @@
 #include <irqchip/irqchip.h>
 
 /*
- * A line that is still high after each of so many EOIs in a row is held back for a while, so that
- * a guest which cannot silence its device gets to run something else (invariant I6).
+ * QUIRK(storm_hold): a line that is still high after each of so many EOIs in a row is held back for
+ * a while, so that a guest which cannot silence its device gets to run something else (invariant
+ * I6). test_irqchip: I6_storm_is_held_and_resumed
  */
 #define VIOAPIC_STORM_LIMIT    10000
 #define VIOAPIC_STORM_DELAY_NS 10000000ULL

@@ -42,7 +42,10 @@
 
 #define VLAPIC_ISR_UNKNOWN   (-2) /* ->isr_top: the processor has run the LAPIC meanwhile */
 
-/* A periodic timer faster than this gets its interrupts merged (invariant T1), as with KVM. */
+/*
+ * QUIRK(timer_min_period): a periodic timer faster than this gets its interrupts merged; its count
+ * runs true (invariant T1). test_timer: T1_fast_periodic_timers_are_rationed
+ */
 #define VLAPIC_MIN_PERIOD_NS 200000ULL
 
 struct vlapic_timer {
@@ -120,8 +123,7 @@ static inline void vlapic_set_reg(struct vlapic *apic, u32 offset, u32 value)
 
 /*
  * Power-on state of LAPIC @id (SDM "Local APIC State After Power-Up or Reset") over the zeroed page
- * @regs. @bsp sets the BSP bit of IA32_APIC_BASE; LINT0 of the BSP starts as unmasked ExtINT, which
- * is what firmware leaves behind and what KVM does.
+ * @regs. @bsp sets the BSP bit of IA32_APIC_BASE; LINT0 of the BSP starts as unmasked ExtINT.
  */
 void vlapic_init(struct vlapic *apic, u32 *regs, u32 id, bool bsp);
 
@@ -326,12 +328,12 @@ void vlapic_timer_stop(struct vlapic *apic);
 void vlapic_timer_pause(struct vlapic *apic);
 
 /*
- * Restoring. The counting modes resume from @count of TMCCT, unless @stopped; 0 from an image that
- * doesn't say so (QEMU's) means a full period, or a one-shot that expires at once, as with KVM:
- * a tick too many does no harm, a tick too few stops the guest's clock. A TSC deadline is only
- * remembered here: it takes effect at the owner's next look, when all of TSC, LVT and deadline are
- * in place, in whatever order they came (invariant T2). The same holds after the guest's TSC has
- * moved.
+ * Restoring. The counting modes resume from @count of TMCCT, unless @stopped.
+ * QUIRK(count_unknown): 0 from an image that doesn't say so (QEMU's) means a full period, or a
+ * one-shot that expires at once: a tick too many does no harm, a tick too few stops the guest's
+ * clock. test_timer: T2_images_without_a_count_keep_ticking. A TSC deadline is only remembered
+ * here: it takes effect at the owner's next look, when all of TSC, LVT and deadline are in place,
+ * in whatever order they came (invariant T2). The same holds after the guest's TSC has moved.
  */
 void vlapic_timer_restore(struct vlapic *apic, u32 count, bool stopped, u64 now_ns);
 void vlapic_timer_restore_tsc(struct vlapic *apic, u64 deadline);

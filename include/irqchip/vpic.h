@@ -89,8 +89,10 @@ u8 vpic_pio_read(struct vpic *pic, u16 port, struct vpic_effect *fx);
 void vpic_pio_write(struct vpic *pic, u16 port, u8 value, struct vpic_effect *fx);
 
 /*
- * KVM_GET/SET_IRQCHIP of chip @which: KVM_IRQCHIP_PIC_MASTER or _SLAVE. Set: -EINVAL if a field
- * has a value that no sequence of accesses can produce. Input lines are not part of the image.
+ * KVM_GET/SET_IRQCHIP of chip @which: KVM_IRQCHIP_PIC_MASTER or _SLAVE. Input lines are not part of
+ * the image. QUIRK(impossible_images): Set says -EINVAL if a field has a value that no sequence of
+ * accesses can produce, where in-tree KVM takes over anything: no VMM has such an image to send,
+ * and what it should mean could only be guessed. test_vpic: test_state_hostile_image
  */
 void vpic_get_state(struct vpic *pic, u32 which, struct kvm_pic_state *image);
 int vpic_set_state(struct vpic *pic, u32 which, const struct kvm_pic_state *image,

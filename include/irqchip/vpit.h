@@ -7,9 +7,10 @@
  * Every function takes vpit->lock itself and may be called from any context; times are ns of the
  * bus's clock. Reinjection: see vpit_fired().
  *
- * Left out: the one clock that loading a count takes, and that a count written to a running
- * counter waits for the end of the period in modes 2 and 3 (it takes effect at once), and for the
- * end of the pulse in modes 1 and 5 (the pulse ends). Channels 0 and 1 have their gates tied high.
+ * Left out: the one clock that loading a count takes. QUIRK(pit_loads_at_once): a count written to
+ * a running counter waits for the end of the period in modes 2 and 3, and for the next trigger in 1
+ * and 5; here it takes effect at once. test_vpit: test_a_new_count_counts_at_once
+ * Channels 0 and 1 have their gates tied high.
  * Source: 82C54 data sheet, "Mode Definitions"; Intel chip set data sheets, "NMI Status and
  * Control" (port 0x61).
  */
@@ -31,7 +32,10 @@
 #define SPEAKER_REFRESH    BIT(4)
 #define SPEAKER_OUT2       BIT(5)
 
-/* The host timer never runs faster than this, whatever period the guest asks for (T1). */
+/*
+ * QUIRK(pit_min_period): the host timer never runs faster than this, whatever period the guest asks
+ * for (T1). test_vpit: T1_tiny_periods_are_clamped
+ */
 #define VPIT_MIN_PERIOD_NS 100000ULL
 /* Ticks that may wait for reinjection; what a longer pause loses stays lost (T1). */
 #define VPIT_MAX_BACKLOG   1000

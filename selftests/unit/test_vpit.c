@@ -265,6 +265,28 @@ static void test_access_from_before_the_load(void **state)
 	assert_false(vpit_fired(&pit, now));
 }
 
+/* QUIRK(pit_loads_at_once): not at the end of the period, or with the next trigger. */
+static void test_a_new_count_counts_at_once(void **state)
+{
+	(void)state;
+	program(0, 2, 1000);
+	now = at_clock(300);
+	assert_int_equal(latched_count(0), 700);
+	out(0x40, 500 & 0xff); /* half a count changes nothing yet */
+	assert_int_equal(latched_count(0), 700);
+	out(0x40, 500 >> 8);
+	assert_int_equal(latched_count(0), 500);
+	assert_in_range(vpit_deadline(&pit), at_clock(800) - 1000, at_clock(800) + 1000);
+
+	out(0x61, 0);
+	program(2, 1, 1000);
+	out(0x61, SPEAKER_GATE2);
+	assert_false(out2()); /* in the pulse */
+	out(0x42, 500 & 0xff);
+	out(0x42, 500 >> 8);
+	assert_true(out2()); /* which is over: the new count waits for its trigger */
+}
+
 /* --- port 0x61 and channel 2's gate --- */
 
 /* Linux measures the TSC against this: gate on, speaker off, mode 0, wait for OUT2. */
@@ -623,6 +645,7 @@ int main(void)
 		TEST(test_zero_is_the_longest_count),
 		TEST(test_bcd),
 		TEST(test_access_from_before_the_load),
+		TEST(test_a_new_count_counts_at_once),
 		TEST(test_linux_calibration),
 		TEST(test_speaker_port),
 		TEST(test_gate_pauses),

@@ -102,7 +102,8 @@ static void pin_acked(struct irqchip *chip, u32 which, u32 pin);
  * INTR is wired to LINT0 of every LAPIC and to an input of the IOAPIC (virtual wire mode, SDM
  * "Local Vector Table"; MultiProcessor Specification, "Virtual Wire Mode"). May the processor of
  * @apic run the INTA cycle? INTR is a level: nothing is latched here that an acknowledgement, a
- * mask or a state image would have to undo.
+ * mask or a state image would have to undo. QUIRK(intr_pin): in-tree KVM leaves the IOAPIC's wire
+ * out. test_legacy: intr_on_the_ioapic_pin
  */
 static bool passes_intr(struct irqchip *chip, const struct vlapic *apic)
 {
@@ -197,10 +198,11 @@ static bool is_unfinished(struct irqchip *chip, const struct irq_msg *msg)
 }
 
 /*
- * @report: the caller acts on "coalesced". For the RTC that means that an earlier tick has not been
- * completed by all that it went to, and that this one is not sent: VMMs inject it again later. It
- * is seen from the LAPICs' own state, so there is no count of pending EOIs to get out of step, and
- * no table of vCPUs to overrun (invariant I2).
+ * @report: the caller acts on "coalesced". QUIRK(rtc_coalescing): for the RTC that means that an
+ * earlier tick has not been completed by all that it went to, and that this one is not sent, though
+ * a real pin would: VMMs inject it again later. test_lines: rtc_ticks_coalesce_until_eoi. It is
+ * seen from the LAPICs' own state, so there is no count of pending EOIs to get out of step, and no
+ * table of vCPUs to overrun (invariant I2).
  */
 static int set_pin(struct irqchip *chip, u32 which, u32 pin, u32 source, bool level, bool report)
 {
@@ -321,27 +323,30 @@ static u32 present_lines(struct irqchip *chip, u32 which, u32 pin)
 	return chip->pic ? vpic_lines(chip->pic, pin) : 0;
 }
 
-static void settle_line(struct irqchip *chip, u32 which, u32 pin, u32 want)
+static void settle_lines(struct irqchip *chip, u32 which, const u32 *want)
 {
-	u32 wrong = (present_lines(chip, which, pin) ^ want) & HOLDING_SOURCES;
+	u32 pins = which == KVM_IRQCHIP_IOAPIC ? IOAPIC_NR_PINS : VPIC_NR_PINS / 2;
+	u32 pin, wrong;
 
-	for (; wrong; wrong &= wrong - 1)
-		(void)set_pin(chip, which, pin, __ffs(wrong), want >> __ffs(wrong) & 1, false);
+	for (pin = 0; pin < pins; pin++) {
+		wrong = (present_lines(chip, which, pin) ^ want[pin]) & HOLDING_SOURCES;
+		for (; wrong; wrong &= wrong - 1)
+			(void)set_pin(chip, which, pin, __ffs(wrong),
+				      want[pin] >> __ffs(wrong) & 1, false);
+	}
 }
 
 void irqchip_routing_moved(struct irqchip *chip)
 {
 	struct pin_lines want, again;
-	u32 which, pin;
+	u32 which;
 
 	env_read_lock();
 	wanted_lines(chip, &again);
 	do {
 		want = again;
-		for (which = 0; which < KVM_NR_IRQCHIPS; which++) {
-			for (pin = 0; pin < (which == KVM_IRQCHIP_IOAPIC ? IOAPIC_NR_PINS : 8); pin++)
-				settle_line(chip, which, pin, want.pin[which][pin]);
-		}
+		for (which = 0; which < KVM_NR_IRQCHIPS; which++)
+			settle_lines(chip, which, want.pin[which]);
 		/*
 		 * Others drive lines meanwhile. They note the level first, so whoever's pin we
 		 * have set to what is stale by now has noted it by now.

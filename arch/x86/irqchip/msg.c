@@ -63,8 +63,9 @@ void msg_from_icr(u32 lo, u32 hi, bool x2apic, struct irq_msg *msg)
 
 /*
  * SDM "Broadcast/Self Delivery Mode": all ones, in either destination mode. 8 bits of ones from a
- * device or an xAPIC mean everyone in xAPIC mode; LAPICs in x2APIC mode hear it by KVM's quirk
- * only, and never from an ICR.
+ * device or an xAPIC mean everyone in xAPIC mode. QUIRK(x2apic_broadcast): LAPICs in x2APIC mode
+ * hear a device's, as with KVM, unless userspace disables that; never an ICR's. test_msg:
+ * x2apic_broadcast_quirk
  */
 static bool msg_is_broadcast(const struct irq_msg *msg, const struct vlapic *apic, bool bcast_quirk)
 {
@@ -106,8 +107,9 @@ bool msg_matches(const struct irq_msg *msg, const struct vlapic *apic, bool bcas
 	if (msg->logical)
 		return msg_matches_logical(msg->dest, apic);
 	/*
-	 * IDs above 255 can be addressed even in xAPIC mode, where the ID register can't show them:
-	 * the BSP must be able to start such a vCPU, which comes out of reset in xAPIC mode.
+	 * QUIRK(high_ids_in_xapic): IDs above 255 can be addressed even in xAPIC mode, where the ID
+	 * register can't show them: the BSP must be able to start such a vCPU, which comes out of
+	 * reset in xAPIC mode. test_msg: high_ids_can_be_started_in_xapic_mode
 	 */
 	return msg->dest == apic->id;
 }

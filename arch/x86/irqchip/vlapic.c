@@ -492,8 +492,10 @@ static u32 read_register(struct vlapic *apic, u32 offset, u64 now_ns, struct vla
 
 static void write_icr(struct vlapic *apic, u32 value, struct vlapic_effect *fx)
 {
-	/* QUIRK(icr_readback): reserved bits read back as written, as with KVM; delivery is
-	 * instant. */
+	/*
+	 * QUIRK(icr_readback): reserved bits and the remote-read status read back as written, as
+	 * with KVM; delivery is instant. test_vlapic: icr_reads_back
+	 */
 	vlapic_set_reg(apic, LAPIC_ICR_LO, value & ~LAPIC_ICR_BUSY);
 	msg_from_icr(value, vlapic_reg(apic, LAPIC_ICR_HI), vlapic_x2apic(apic), &fx->ipi);
 
@@ -747,6 +749,10 @@ void vlapic_reset(struct vlapic *apic, bool init_event)
 	vlapic_set_reg(apic, LAPIC_SVR, LAPIC_SVR_VECTOR);
 	for (i = 0; i < ARRAY_SIZE(lvt_offsets); i++)
 		vlapic_set_reg(apic, lvt_offsets[i], LAPIC_LVT_MASKED);
+	/*
+	 * QUIRK(lint0_at_reset): the BSP's LINT0 is as firmware leaves it, in virtual wire mode,
+	 * not masked; VMMs that boot a kernel directly count on it. test_vlapic: power_on_state
+	 */
 	if (bsp)
 		vlapic_set_reg(apic, LAPIC_LVT_LINT0,
 			       FIELD_PREP(LAPIC_LVT_DELIVERY, IRQ_DM_EXTINT));
