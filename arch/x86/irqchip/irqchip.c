@@ -331,8 +331,8 @@ static void settle_lines(struct irqchip *chip, u32 which, const u32 *want)
 	for (pin = 0; pin < pins; pin++) {
 		wrong = (present_lines(chip, which, pin) ^ want[pin]) & HOLDING_SOURCES;
 		for (; wrong; wrong &= wrong - 1)
-			(void)set_pin(chip, which, pin, __ffs(wrong),
-				      want[pin] >> __ffs(wrong) & 1, false);
+			(void)set_pin(chip, which, pin, __ffs(wrong), want[pin] >> __ffs(wrong) & 1,
+				      false);
 	}
 }
 
