@@ -232,6 +232,15 @@ static bool interrupt_waits(struct vcpu *vcpu)
 	       irqchip_peek(&vcpu->vm->chip, vcpu->index) >= 0;
 }
 
+/* One that software has to inject. */
+static bool interrupt_to_inject(struct vcpu *vcpu)
+{
+	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE && backend_delivers_interrupts(vcpu))
+		return vcpu->arch.ev.user_irq_pending ||
+		       irqchip_extint_waits(&vcpu->vm->chip, vcpu->index);
+	return interrupt_waits(vcpu);
+}
+
 /* Acknowledge: from here on the interrupt is in service, and must arrive. */
 static int take_interrupt(struct vcpu *vcpu)
 {
@@ -281,7 +290,7 @@ static bool inject_new(struct vcpu *vcpu)
 		inject_nmi(vcpu);
 		return true;
 	}
-	if (!interrupts_open(vcpu) || !interrupt_waits(vcpu))
+	if (!interrupts_open(vcpu) || !interrupt_to_inject(vcpu))
 		return false;
 	vector = take_interrupt(vcpu);
 	if (vector < 0)
@@ -305,11 +314,13 @@ int event_inject(struct vcpu *vcpu)
 	 * set. */
 	if (atomic_read(&ev->nmi_pending))
 		windows |= backend_blocking(vcpu) & BLOCK_STI ? WINDOW_IRQ : WINDOW_NMI;
-	if (interrupt_waits(vcpu))
+	if (interrupt_to_inject(vcpu))
 		windows |= WINDOW_IRQ;
 	if (vcpu->vm->irqchip_mode != IRQCHIP_KERNEL && vcpu->run->request_interrupt_window)
 		windows |= WINDOW_IRQ;
 	backend_set_windows(vcpu, windows);
+	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE)
+		backend_update_tpr_threshold(vcpu);
 	return 1;
 }
 
