@@ -120,6 +120,12 @@ void backend_cancel_injection(struct vcpu *vcpu);
 #define WINDOW_NMI BIT(1)
 /* Exit as soon as the guest could take an interrupt / NMI; the set of windows wanted. */
 void backend_set_windows(struct vcpu *vcpu, u32 windows);
+/* Can the processor stop after each instruction? */
+bool backend_can_step(void);
+/* Stop after each instruction; come out at INT3. For debug.c. */
+void backend_set_debug(struct vcpu *vcpu, bool step, bool breakpoint_insns);
+/* CS.base + RIP. */
+u64 backend_linear_rip(struct vcpu *vcpu);
 /* An instruction has been carried out: the shadow of STI / MOV SS ends, debug traps become due. */
 void backend_end_insn(struct vcpu *vcpu);
 /* The instruction that exited is done: RIP past it, and backend_end_insn(). */

@@ -114,19 +114,25 @@ struct x86_pio {
 	u64 rip;   /* behind IN: if userspace has moved the vCPU, the value is lost */
 };
 
+/* A debugger's wishes: arch/x86/debug.c. The vCPU's thread. */
+struct x86_debug {
+	u32 control;    /* KVM_GUESTDBG_*; 0: nobody debugs */
+	u64 dr[4], dr7; /* its breakpoints, with KVM_GUESTDBG_USE_HW_BP */
+	u64 due;        /* DR6 bits to report before the next instruction */
+};
+
 struct vcpu_arch {
 	u64 regs[NR_VCPU_REGS]; /* valid where avail; RSP, RIP, RFLAGS are written back if dirty */
 	u32 regs_avail, regs_dirty; /* BIT(enum vcpu_reg) */
 	u64 cr2, cr8, efer, xcr0;
-	u32 pkru; /* guest PKRU; the kernel keeps the host's in the register */
-	u64 dr[4], dr6, dr7;
+	u32 pkru;            /* guest PKRU; the kernel keeps the host's in the register */
+	u64 dr[4], dr6, dr7; /* the guest's, even while a debugger's are in the processor */
+	struct x86_debug debug;
 
 	struct vlapic apic; /* in use when vm->irqchip_mode != IRQCHIP_NONE */
 	u32 *apic_page;     /* its register page */
 	u64 apic_base;      /* IA32_APIC_BASE without an in-kernel APIC */
 	struct hrtimer apic_timer;
-
-	bool block_irqs; /* KVM_GUESTDBG_BLOCKIRQ; the vCPU's thread */
 
 	u32 mp_state; /* KVM_MP_STATE_*; the vCPU's thread, or others under vcpu->lock */
 	struct x86_events ev;
@@ -216,6 +222,40 @@ bool event_ready_for_user_irq(struct vcpu *vcpu);
 void event_nmi(struct vcpu *vcpu);
 void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
 int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
+
+/* --- arch/x86/debug.c --- */
+
+/* SDM "Debug Registers": bits that a write can set, bits that read as 1 whatever is written. */
+#define DR6_ONES     0xffff0ff0ull
+#define DR6_WRITABLE 0xe00full
+#define DR6_BD       BIT_ULL(13)
+#define DR7_GD       BIT_ULL(13)
+#define DR7_ONES     0x400ull
+#define DR7_WRITABLE 0xffff2bffull
+
+/* Bits of KVM_SET_GUEST_DEBUG's control that this host can do. */
+u32 debug_control_bits(void);
+/* -EINVAL: unknown control bits; -EBUSY: to inject while an exception waits. */
+int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *dbg);
+bool debug_stepping(const struct vcpu *vcpu);
+bool debug_blocks_interrupts(const struct vcpu *vcpu);
+bool debug_owns_breakpoints(const struct vcpu *vcpu);
+/* Breakpoints as the processor has to have them: the debugger's or the guest's. */
+u64 debug_active_dr7(const struct vcpu *vcpu);
+const u64 *debug_active_dr(const struct vcpu *vcpu);
+/* The guest's DR7 changes; the processor's only if it is the guest's. */
+void debug_set_guest_dr7(struct vcpu *vcpu, u64 value);
+/* Debug conditions @bits (of DR6) are met: for the debugger, or #DB for the guest. */
+void debug_trap(struct vcpu *vcpu, u64 bits);
+/* An instruction, or the delivery of an event, is done. */
+void debug_insn_done(struct vcpu *vcpu);
+/* The guest touches a debug register: true if the debugger (DR7.GD) stops it. */
+bool debug_dr_access(struct vcpu *vcpu);
+/* Something to report? Then report it; as backend_handle_exit(). */
+bool debug_due(const struct vcpu *vcpu);
+int debug_report(struct vcpu *vcpu);
+/* INT3 with KVM_GUESTDBG_USE_SW_BP; RIP is at it. As backend_handle_exit(). */
+int debug_breakpoint_insn(struct vcpu *vcpu);
 
 /* --- arch/x86/io.c --- */
 

@@ -46,21 +46,33 @@ static void handle_init_sipi(struct vcpu *vcpu)
 		start_by_sipi(vcpu, vector);
 }
 
+static bool has_lapic(const struct vcpu *vcpu)
+{
+	return vcpu->vm->irqchip_mode != IRQCHIP_NONE;
+}
+
 static bool has_init_or_sipi(struct vcpu *vcpu)
 {
-	return vcpu->vm->irqchip_mode != IRQCHIP_NONE && vlapic_has_events(&vcpu->arch.apic);
+	return has_lapic(vcpu) && vlapic_has_events(&vcpu->arch.apic);
+}
+
+/* Does a halted vCPU go on? */
+static bool wakes(struct vcpu *vcpu)
+{
+	return event_wakes(vcpu) || (has_lapic(vcpu) && vlapic_wake_requested(&vcpu->arch.apic));
 }
 
 bool arch_vcpu_runnable(struct vcpu *vcpu)
 {
-	/* These requests have their effect in arch_vcpu_enter(), which must be reached. */
-	if (READ_ONCE(vcpu->requests) & (BIT(REQ_VM_DEAD) | BIT(REQ_TRIPLE_FAULT)))
+	/* These have their effect in arch_vcpu_enter(), which must be reached. */
+	if ((READ_ONCE(vcpu->requests) & (BIT(REQ_VM_DEAD) | BIT(REQ_TRIPLE_FAULT))) ||
+	    debug_due(vcpu))
 		return true;
 	switch (READ_ONCE(vcpu->arch.mp_state)) {
 	case KVM_MP_STATE_RUNNABLE:
 		return true;
 	case KVM_MP_STATE_HALTED:
-		return has_init_or_sipi(vcpu) || event_wakes(vcpu);
+		return has_init_or_sipi(vcpu) || wakes(vcpu);
 	default: /* UNINITIALIZED, INIT_RECEIVED */
 		return has_init_or_sipi(vcpu);
 	}
@@ -70,8 +82,10 @@ bool arch_vcpu_runnable(struct vcpu *vcpu)
 static bool becomes_runnable(struct vcpu *vcpu)
 {
 	handle_init_sipi(vcpu);
-	if (vcpu->arch.mp_state == KVM_MP_STATE_HALTED && event_wakes(vcpu)) {
+	if (vcpu->arch.mp_state == KVM_MP_STATE_HALTED && wakes(vcpu)) {
 		vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
+		if (has_lapic(vcpu))
+			vlapic_take_wake(&vcpu->arch.apic);
 		vcpu_set_request(vcpu, REQ_EVENT);
 	}
 	return vcpu->arch.mp_state == KVM_MP_STATE_RUNNABLE;
@@ -163,6 +177,8 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 	r = handle_final_requests(vcpu);
 	if (r <= 0)
 		return r;
+	if (unlikely(debug_due(vcpu)))
+		return debug_report(vcpu);
 	if (!becomes_runnable(vcpu))
 		return 1; /* the run loop blocks */
 	if (vcpu_take_request(vcpu, REQ_APICV))

@@ -15,9 +15,6 @@
 #include <arch.h>
 #include <backend.h>
 
-#define DR6_BD BIT_ULL(13)
-#define DR7_GD BIT_ULL(13)
-
 /* --- exceptions --- */
 
 enum exception_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
@@ -66,7 +63,7 @@ static void queue_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 er
 									    : EVENT_HW_EXCEPTION;
 	ev->exception.has_error = has_error;
 	ev->exception.error = error;
-	ev->exception.insn_len = 0;
+	ev->exception.insn_len = ev->exception.type == EVENT_SOFT_EXC; /* INT3, INTO */
 	vcpu_set_request(vcpu, REQ_EVENT);
 }
 
@@ -158,10 +155,8 @@ void event_enter_debug_handler(struct vcpu *vcpu)
 {
 	u64 debugctl = 0;
 
-	if (vcpu->arch.dr7 & DR7_GD) {
-		vcpu->arch.dr7 &= ~DR7_GD;
-		backend_set_dr7(vcpu, vcpu->arch.dr7);
-	}
+	if (vcpu->arch.dr7 & DR7_GD)
+		debug_set_guest_dr7(vcpu, vcpu->arch.dr7 & ~DR7_GD);
 	backend_get_msr(vcpu, MSR_IA32_DEBUGCTLMSR, &debugctl);
 	if (debugctl & DEBUGCTLMSR_BTF)
 		backend_set_msr(vcpu, MSR_IA32_DEBUGCTLMSR, debugctl & ~DEBUGCTLMSR_BTF);
@@ -284,6 +279,8 @@ static bool inject_new(struct vcpu *vcpu)
 		inject_exception(vcpu);
 		return true;
 	}
+	if (debug_blocks_interrupts(vcpu))
+		return false;
 	if (atomic_read(&ev->nmi_pending) && nmi_open(vcpu)) {
 		atomic_dec(&ev->nmi_pending);
 		ev->nmi_injected = true;
@@ -302,23 +299,29 @@ static bool inject_new(struct vcpu *vcpu)
 	return true;
 }
 
-int event_inject(struct vcpu *vcpu)
+static u32 windows_wanted(struct vcpu *vcpu)
 {
-	struct x86_events *ev = &vcpu->arch.ev;
 	u32 windows = 0;
 
-	drop_surplus_nmi(vcpu);
-	if (!reinject(vcpu) && !inject_new(vcpu))
-		backend_cancel_injection(vcpu);
+	if (debug_blocks_interrupts(vcpu))
+		return 0;
 	/* The NMI window may open in the shadow of STI, where nmi_open() says no; with it IF is
 	 * set. */
-	if (atomic_read(&ev->nmi_pending))
+	if (atomic_read(&vcpu->arch.ev.nmi_pending))
 		windows |= backend_blocking(vcpu) & BLOCK_STI ? WINDOW_IRQ : WINDOW_NMI;
 	if (interrupt_to_inject(vcpu))
 		windows |= WINDOW_IRQ;
 	if (vcpu->vm->irqchip_mode != IRQCHIP_KERNEL && vcpu->run->request_interrupt_window)
 		windows |= WINDOW_IRQ;
-	backend_set_windows(vcpu, windows);
+	return windows;
+}
+
+int event_inject(struct vcpu *vcpu)
+{
+	drop_surplus_nmi(vcpu);
+	if (!reinject(vcpu) && !inject_new(vcpu))
+		backend_cancel_injection(vcpu);
+	backend_set_windows(vcpu, windows_wanted(vcpu));
 	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE)
 		backend_update_tpr_threshold(vcpu);
 	return 1;

@@ -337,11 +337,11 @@ static struct x86_mmio *instruction_slot(struct vcpu *vcpu)
 }
 
 /* How many elements one round moves: ascending, within one page, not single-stepped; else one. */
-static u32 string_round(const struct ginsn_exec *x, u64 la, u8 size)
+static u32 string_round(struct vcpu *vcpu, const struct ginsn_exec *x, u64 la, u8 size)
 {
 	if (offset_in_page(la) + size > PAGE_SIZE)
 		return 0; /* crosses a page */
-	if (x->st.rflags & (X86_EFLAGS_DF | X86_EFLAGS_TF))
+	if ((x->st.rflags & (X86_EFLAGS_DF | X86_EFLAGS_TF)) || debug_stepping(vcpu))
 		return 1;
 	return ginsn_string_count(&x->insn, &x->st, la);
 }
@@ -412,7 +412,7 @@ int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in)
 		return 1;
 	}
 	mem = in ? &m->x.acc[1] : &m->x.acc[0];
-	count = string_round(&m->x, mem->addr, size);
+	count = string_round(vcpu, &m->x, mem->addr, size);
 	if (!count)
 		return start_pieces(vcpu, m);
 	r = translate(vcpu, mem->addr, in ? GWALK_WRITE : 0, &m->piece[0].gpa);

@@ -4,7 +4,7 @@
  *
  * virt/ has checked that the caller is the VM's creator. A vCPU's ioctls run in its own context:
  * vcpu->lock held, its state loaded, vm->srcu read-locked. Left out, as no capability promises it:
- * guest debugging, SMM, nested state, kvmclock, TPR access reports, user MSR exits, SREGS2, XSAVE2.
+ * SMM, nested state, kvmclock, TPR access reports, user MSR exits, SREGS2, XSAVE2.
  */
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -297,6 +297,15 @@ static long vcpu_set_debugregs(struct vcpu *vcpu, void __user *arg)
 	return debugregs_set(vcpu, &debug);
 }
 
+static long vcpu_set_guest_debug(struct vcpu *vcpu, void __user *arg)
+{
+	struct kvm_guest_debug debug;
+
+	if (copy_from_user(&debug, arg, sizeof(debug)))
+		return -EFAULT;
+	return debug_set(vcpu, &debug);
+}
+
 static long vcpu_get_events(struct vcpu *vcpu, void __user *arg)
 {
 	struct kvm_vcpu_events events;
@@ -432,8 +441,9 @@ long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 	case KVM_GET_TSC_KHZ:
 	case KVM_SET_TSC_KHZ:
 		return clock_vcpu_ioctl(vcpu, cmd, arg);
-	case KVM_KVMCLOCK_CTRL: /* documented for a guest without kvmclock */
 	case KVM_SET_GUEST_DEBUG:
+		return vcpu_set_guest_debug(vcpu, arg);
+	case KVM_KVMCLOCK_CTRL: /* documented for a guest without kvmclock */
 		return -EINVAL;
 	default:
 		return irqchip_vcpu_ioctl(vcpu, cmd, arg);

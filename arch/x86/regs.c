@@ -456,8 +456,7 @@ int debugregs_set(struct vcpu *vcpu, const struct kvm_debugregs *d)
 		return -EINVAL;
 	memcpy(vcpu->arch.dr, d->db, sizeof(vcpu->arch.dr));
 	vcpu->arch.dr6 = d->dr6;
-	vcpu->arch.dr7 = d->dr7;
-	backend_set_dr7(vcpu, d->dr7);
+	debug_set_guest_dr7(vcpu, d->dr7);
 	return 0;
 }
 
@@ -510,8 +509,7 @@ void regs_reset(struct vcpu *vcpu, bool init_event)
 
 	memset(vcpu->arch.dr, 0, sizeof(vcpu->arch.dr));
 	vcpu->arch.dr6 = DR6_POWER_ON;
-	vcpu->arch.dr7 = DR7_POWER_ON;
-	backend_set_dr7(vcpu, DR7_POWER_ON);
+	debug_set_guest_dr7(vcpu, DR7_POWER_ON);
 	if (!init_event) {
 		vcpu->arch.xcr0 = XSTATE_X87;
 		vcpu->arch.cr8 = 0;

@@ -65,6 +65,7 @@ static const struct {
 	{ KVM_CAP_USER_NMI, 1 },
 	{ KVM_CAP_VCPU_EVENTS, 1 },
 	{ KVM_CAP_DEBUGREGS, 1 },
+	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
 	{ KVM_CAP_X86_ROBUST_SINGLESTEP, 1 },	/* EFLAGS.TF is the guest's alone */
 	{ KVM_CAP_XSAVE, 1 },			/* 4 KiB image; also without XSAVE in the CPU */
 	{ KVM_CAP_EXT_CPUID, 1 },		/* KVM_SET_CPUID2 */
@@ -86,6 +87,8 @@ long arch_check_extension(struct vm *vm, u32 cap)
 
 	if (cap == KVM_CAP_XCRS)
 		return x86_host.xcr0 != 0;
+	if (cap == KVM_CAP_SET_GUEST_DEBUG2)
+		return debug_control_bits();
 	for (i = 0; i < ARRAY_SIZE(capabilities); i++)
 		if (capabilities[i].cap == cap)
 			return capabilities[i].value;

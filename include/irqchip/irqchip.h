@@ -198,9 +198,9 @@ int irqchip_set_gsi(struct irqchip *chip, u32 gsi, u32 source, bool level);
 int irqchip_pulse_gsi(struct irqchip *chip, u32 gsi);
 
 /*
- * KVM_SIGNAL_MSI: @address is the full 64-bit MSI address (high half holds destination bits
- * 31:8 when ->x2apic_format). Returns > 0 delivered, 0 blocked by the guest, -EINVAL if the high
- * half is used without the format.
+ * KVM_SIGNAL_MSI: @address is the full 64-bit MSI address (see msg_from_msi() for its high half).
+ * Returns > 0 delivered, 0 blocked by the guest, -EINVAL for reserved bits that ->x2apic_format
+ * checks.
  */
 int irqchip_msi(struct irqchip *chip, u64 address, u32 data);
 

@@ -13,8 +13,9 @@
 
 /*
  * SDM "Message Address Register Format", "Message Data Register Format". Bits 63:40 of @address are
- * bits 31:8 of the destination if @x2apic_format (KVM_X2APIC_API_USE_32BIT_IDS); bits 39:32 must be
- * zero, and without the format the whole high half. -EINVAL otherwise.
+ * bits 31:8 of the destination if @x2apic_format (KVM_X2APIC_API_USE_32BIT_IDS), and bits 39:32
+ * must be zero: -EINVAL otherwise. Without the format the high half is ignored.
+ * Source: KVM API document, "KVM_SIGNAL_MSI", "KVM_CAP_X2APIC_API".
  */
 int msg_from_msi(u64 address, u32 data, bool x2apic_format, struct irq_msg *msg);
 

@@ -33,6 +33,7 @@
 #define VLAPIC_LOOK_STAGED   BIT(0) /* ->staged may be non-empty: set after the bit */
 #define VLAPIC_LOOK_TIMER    BIT(1) /* the TSC deadline was restored, or has expired */
 #define VLAPIC_LOOK_EXTINT   BIT(2) /* an ExtINT message came: ask the PIC for the vector */
+#define VLAPIC_LOOK_WAKE     BIT(3) /* a remote read came: the vCPU shall leave HLT */
 
 /* What software has changed since the processor last had it: bits of vlapic->stale. */
 #define VLAPIC_STALE_IRR     BIT(0)
@@ -201,6 +202,13 @@ bool vlapic_take_init(struct vlapic *apic);
 bool vlapic_take_sipi(struct vlapic *apic, u8 *vector);
 /* Any context. */
 bool vlapic_has_events(const struct vlapic *apic);
+
+/*
+ * Has a remote read asked the vCPU to leave HLT (any context)? Forget it: the owner, when the vCPU
+ * has left HLT.
+ */
+bool vlapic_wake_requested(const struct vlapic *apic);
+void vlapic_take_wake(struct vlapic *apic);
 
 /* Would this LAPIC pass the PIC's INTR on (APIC disabled, or LINT0 unmasked with ExtINT)? Any
  * context. */

@@ -238,6 +238,8 @@ static void every_capability_is_tested_somewhere(void **state)
 		{ KVM_CAP_INTERNAL_ERROR_DATA, "guest_modes" },
 		{ KVM_CAP_VCPU_EVENTS, "abi_vcpu" },
 		{ KVM_CAP_DEBUGREGS, "guest_state" },
+		{ KVM_CAP_SET_GUEST_DEBUG, "guest_debug" },
+		{ KVM_CAP_SET_GUEST_DEBUG2, "guest_debug" },
 		{ KVM_CAP_X86_ROBUST_SINGLESTEP, "guest_state" },
 		{ KVM_CAP_XSAVE, "guest_state" },
 		{ KVM_CAP_XCRS, "abi_vcpu" },

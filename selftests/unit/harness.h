@@ -54,7 +54,7 @@ static inline void fake_notify(void *ctx, u32 vcpu, enum irq_notify how)
 	struct machine *m = ctx;
 
 	assert_int_not_equal(how, NOTIFY_NONE);
-	m->notified[vcpu]++;
+	__atomic_fetch_add(&m->notified[vcpu], 1, __ATOMIC_RELAXED); /* from any thread */
 }
 
 static inline void fake_nmi(void *ctx, u32 vcpu)

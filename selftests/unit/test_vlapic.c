@@ -625,6 +625,27 @@ static void L9_init_and_sipi_latch(void **state)
 	machine_free(m);
 }
 
+/* QUIRK(remote_read_wakes): latched until the vCPU has left HLT, or was reset. */
+static void remote_read_wakes(void **state)
+{
+	struct machine *m = machine_new(2);
+
+	(void)state;
+	assert_false(vlapic_wake_requested(&m->apic[1]));
+	ipi(m, 0, 1, IRQ_DM_REMOTE_READ << 8 | 0x30);
+	assert_true(vlapic_wake_requested(&m->apic[1]));
+	assert_int_equal(m->notified[1], 1);
+	assert_int_equal(irqchip_peek(&m->chip, 1), -1); /* no interrupt */
+	assert_int_equal(rd(m, 0, LAPIC_RRD), 0);
+	assert_int_equal(rd(m, 0, LAPIC_ICR_LO), IRQ_DM_REMOTE_READ << 8 | 0x30);
+	vlapic_take_wake(&m->apic[1]);
+	assert_false(vlapic_wake_requested(&m->apic[1]));
+	ipi(m, 0, 1, IRQ_DM_REMOTE_READ << 8);
+	vlapic_reset(&m->apic[1], true);
+	assert_false(vlapic_wake_requested(&m->apic[1]));
+	machine_free(m);
+}
+
 static void init_keeps_base_and_id(void **state)
 {
 	struct machine *m = machine_new_ids(1, 7);
@@ -690,6 +711,7 @@ int main(void)
 		cmocka_unit_test(icr_reads_back),
 		cmocka_unit_test(self_ipi_register),
 		cmocka_unit_test(L9_init_and_sipi_latch),
+		cmocka_unit_test(remote_read_wakes),
 		cmocka_unit_test(init_keeps_base_and_id),
 		cmocka_unit_test(extint_acceptance),
 	};

@@ -44,8 +44,14 @@ typedef int64_t s64;
 #define likely(x)                       __builtin_expect(!!(x), 1)
 #define unlikely(x)                     __builtin_expect(!!(x), 0)
 
-#define READ_ONCE(x)                    (*(const volatile __typeof__(x) *)&(x))
-#define WRITE_ONCE(x, v)                (*(volatile __typeof__(x) *)&(x) = (v))
+/* The thread sanitizer takes volatile accesses for races; relaxed atomics are what they stand for. */
+#ifdef __SANITIZE_THREAD__
+#define READ_ONCE(x)     __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, v) __atomic_store_n(&(x), v, __ATOMIC_RELAXED)
+#else
+#define READ_ONCE(x)     (*(const volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
+#endif
 #define smp_mb()                        __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define smp_rmb()                       __atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define smp_wmb()                       __atomic_thread_fence(__ATOMIC_RELEASE)

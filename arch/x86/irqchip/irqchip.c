@@ -27,9 +27,6 @@ static int deliver_to(struct irqchip *chip, struct vlapic *apic, const struct ir
 	case IRQ_DM_NMI:
 		chip->host->nmi(chip->ctx, apic->index);
 		return 1;
-	case IRQ_DM_SMI:         /* no SMM to enter */
-	case IRQ_DM_REMOTE_READ: /* reserved since the Pentium 4 */
-		return -1;
 	case IRQ_DM_EXTINT:
 		vlapic_accept_extint(apic);
 		bus_notify(chip, apic, NOTIFY_KICK);

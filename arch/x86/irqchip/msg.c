@@ -20,9 +20,9 @@
 
 int msg_from_msi(u64 address, u32 data, bool x2apic_format, struct irq_msg *msg)
 {
-	u32 high = FIELD_GET(MSI_ADDR_HI_DEST, address);
+	u32 high = x2apic_format ? FIELD_GET(MSI_ADDR_HI_DEST, address) : 0;
 
-	if ((address & MSI_ADDR_HI_ZERO) || (high && !x2apic_format))
+	if (x2apic_format && (address & MSI_ADDR_HI_ZERO))
 		return -EINVAL;
 	*msg = (struct irq_msg){
 		.dest = high << 8 | FIELD_GET(MSI_ADDR_DEST, (u32)address),
@@ -260,6 +260,6 @@ struct vlapic *msg_arbitrate(struct irqchip *chip, const struct irq_msg *msg)
 			best = apic;
 	}
 	if (best)
-		WRITE_ONCE(best->arb_prio, best->arb_prio + 1);
+		WRITE_ONCE(best->arb_prio, READ_ONCE(best->arb_prio) + 1);
 	return best;
 }

@@ -109,7 +109,7 @@ static u32 reasons_off(struct vcpu *vcpu)
 		return off | APICV_OFF_NO_LAPIC;
 	if (!vlapic_hw_enabled(&vcpu->arch.apic))
 		off |= APICV_OFF_DISABLED;
-	if (READ_ONCE(vcpu->arch.block_irqs))
+	if (debug_blocks_interrupts(vcpu))
 		off |= APICV_OFF_BLOCKED;
 	if (READ_ONCE(vcpu->vm->arch.apicv_off_user))
 		off |= APICV_OFF_USER;

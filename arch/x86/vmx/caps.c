@@ -32,6 +32,7 @@ struct control {
 	u32 msr, true_msr; /* true_msr supersedes where IA32_VMX_BASIC says so; 0: there is none */
 	u32 required, wanted, absent;
 	u32 *result;
+	u32 *allowed; /* what else may be set later; NULL: nobody asks */
 };
 
 static const struct control controls[] __initconst = {
@@ -54,6 +55,7 @@ static const struct control controls[] __initconst = {
 		.wanted = PROC_TPR_SHADOW,
 		.absent = PROC_CR3_LOAD_EXIT | PROC_CR3_STORE_EXIT | PROC_INVLPG_EXIT,
 		.result = &vmx_caps.proc,
+		.allowed = &vmx_caps.proc_allowed,
 	},
 	{
 		.name = "secondary processor-based",
@@ -104,6 +106,8 @@ static int __init resolve(const struct control *c, bool have_true)
 	}
 	value = c->required | (c->wanted & may_be_1) | must_be_1;
 	*c->result = value;
+	if (c->allowed)
+		*c->allowed = may_be_1;
 	return 0;
 }
 

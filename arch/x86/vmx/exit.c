@@ -66,7 +66,7 @@ static int handle_db(struct vcpu *vcpu, u32 info)
 		event_enter_debug_handler(vcpu);
 		event_requeue(vcpu, &int1);
 	} else {
-		event_queue_debug(vcpu, vmcs_read_nat(VMCS_EXIT_QUALIFICATION));
+		debug_trap(vcpu, vmcs_read_nat(VMCS_EXIT_QUALIFICATION));
 	}
 	/* Unlike other exits, a #DB in a shadow does not leave a step trap pending. */
 	backend_settle_shadow(vcpu);
@@ -94,12 +94,32 @@ static int handle_exception(struct vcpu *vcpu)
 		return 1; /* the host's */
 	case X86_TRAP_DB:
 		return handle_db(vcpu, info);
+	case X86_TRAP_BP: /* only if the debugger asked for it */
+		return debug_breakpoint_insn(vcpu);
 	case X86_TRAP_AC:
 		event_queue_exception_error(vcpu, X86_TRAP_AC, vmcs_read32(VMCS_EXIT_INTR_ERROR));
 		return 1;
 	default:
 		return io_emulation_failed(vcpu, NULL, 0); /* not in the exception bitmap */
 	}
+}
+
+/*
+ * One instruction, one iteration of a repeated one, or the delivery of an event, and no more. It
+ * comes before the traps of that instruction, which are kept pending in the VMCS: they become a
+ * queued #DB, which KVM_GET_VCPU_EVENTS knows to save. In a shadow they have to wait.
+ */
+static int handle_monitor_trap(struct vcpu *vcpu)
+{
+	u64 pending = vmcs_read_nat(VMCS_GUEST_PENDING_DB);
+
+	debug_insn_done(vcpu);
+	if (!(pending & (PENDING_DB_ENABLED | PENDING_DB_BS)) ||
+	    (backend_blocking(vcpu) & (BLOCK_STI | BLOCK_MOVSS)))
+		return 1;
+	vmcs_write_nat(VMCS_GUEST_PENDING_DB, 0);
+	debug_trap(vcpu, pending & (DR_TRAP_BITS | DR_STEP));
+	return 1;
 }
 
 static int handle_triple_fault(struct vcpu *vcpu)
@@ -326,14 +346,6 @@ static int handle_cr(struct vcpu *vcpu)
 	}
 }
 
-/* DR6 and DR7: SDM "Debug Registers"; bits that read as 1 or 0 whatever is written. */
-#define DR6_ONES     0xffff0ff0ull
-#define DR6_WRITABLE 0xe00full
-#define DR6_BD       BIT_ULL(13)
-#define DR7_GD       BIT_ULL(13)
-#define DR7_ONES     0x400ull
-#define DR7_WRITABLE 0xffff2bffull
-
 static int write_dr(struct vcpu *vcpu, unsigned int dr, u64 value)
 {
 	if (!in_64bit_mode(vcpu))
@@ -345,8 +357,7 @@ static int write_dr(struct vcpu *vcpu, unsigned int dr, u64 value)
 	} else if (dr == 6) {
 		vcpu->arch.dr6 = DR6_ONES | (value & DR6_WRITABLE);
 	} else {
-		vcpu->arch.dr7 = DR7_ONES | (value & DR7_WRITABLE);
-		backend_set_dr7(vcpu, vcpu->arch.dr7);
+		debug_set_guest_dr7(vcpu, DR7_ONES | (value & DR7_WRITABLE));
 	}
 	return skip(vcpu);
 }
@@ -359,6 +370,8 @@ static int handle_dr(struct vcpu *vcpu)
 	/* The exit comes before the checks of CPL and DR7.GD. */
 	if (backend_cpl(vcpu))
 		return handle_gp(vcpu);
+	if (debug_dr_access(vcpu))
+		return 1;
 	if (vcpu->arch.dr7 & DR7_GD) {
 		event_queue_debug(vcpu, DR6_BD);
 		return 1;
@@ -478,6 +491,7 @@ static const struct exit_reason exit_reasons[] = {
 	[EXIT_BAD_GUEST_STATE] = { "bad_guest_state", NULL },
 	[EXIT_BAD_MSR_LOAD] = { "bad_msr_load", NULL },
 	[EXIT_MWAIT] = { "mwait", handle_ud },
+	[EXIT_MONITOR_TRAP] = { "monitor_trap", handle_monitor_trap },
 	[EXIT_MONITOR] = { "monitor", handle_ud },
 	[EXIT_PAUSE] = { "pause", NULL },
 	[EXIT_BAD_MCE] = { "machine_check_at_entry", NULL },

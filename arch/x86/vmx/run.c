@@ -68,7 +68,7 @@ static bool guest_uses_pkru(struct vcpu *vcpu)
 
 static bool guest_uses_breakpoints(struct vcpu *vcpu)
 {
-	return vcpu->arch.dr7 & 0xff; /* L0-3, G0-3 */
+	return debug_active_dr7(vcpu) & 0xff; /* L0-3, G0-3 */
 }
 
 struct host_extras {
@@ -78,6 +78,8 @@ struct host_extras {
 
 static void load_guest_extras(struct vcpu *vcpu, struct host_extras *host)
 {
+	const u64 *dr = debug_active_dr(vcpu);
+
 	/* An exit clears it. perf changes it by IPIs, so only what is read with interrupts off
 	 * counts. */
 	host->debugctl = get_debugctlmsr();
@@ -90,10 +92,10 @@ static void load_guest_extras(struct vcpu *vcpu, struct host_extras *host)
 	}
 	if (guest_uses_breakpoints(vcpu)) {
 		set_debugreg(0, 7);
-		set_debugreg(vcpu->arch.dr[0], 0);
-		set_debugreg(vcpu->arch.dr[1], 1);
-		set_debugreg(vcpu->arch.dr[2], 2);
-		set_debugreg(vcpu->arch.dr[3], 3);
+		set_debugreg(dr[0], 0);
+		set_debugreg(dr[1], 1);
+		set_debugreg(dr[2], 2);
+		set_debugreg(dr[3], 3);
 	}
 }
 

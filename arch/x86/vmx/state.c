@@ -462,6 +462,7 @@ void backend_end_insn(struct vcpu *vcpu)
 	u32 state = vmcs_read32(VMCS_GUEST_BLOCKING);
 	u64 traps = 0, pending;
 
+	debug_insn_done(vcpu);
 	if (state & (GUEST_BLOCK_STI | GUEST_BLOCK_MOVSS)) {
 		vmcs_write32(VMCS_GUEST_BLOCKING, state & ~(GUEST_BLOCK_STI | GUEST_BLOCK_MOVSS));
 		/* Data breakpoints that MOV SS has put off. */
@@ -475,7 +476,7 @@ void backend_end_insn(struct vcpu *vcpu)
 	if (single_stepping(vcpu))
 		traps |= DR_STEP;
 	if (traps)
-		event_queue_debug(vcpu, traps);
+		debug_trap(vcpu, traps);
 }
 
 /* SDM "Checks on Guest Non-Register State": BS is to be set in a shadow iff a step trap is due. */
@@ -489,6 +490,29 @@ void backend_settle_shadow(struct vcpu *vcpu)
 	pending = single_stepping(vcpu) ? old | PENDING_DB_BS : old & ~PENDING_DB_BS;
 	if (pending != old)
 		vmcs_write_nat(VMCS_GUEST_PENDING_DB, pending);
+}
+
+/* --- a debugger --- */
+
+bool backend_can_step(void)
+{
+	return vmx_caps.proc_allowed & PROC_MONITOR_TRAP;
+}
+
+void backend_set_debug(struct vcpu *vcpu, bool step, bool breakpoint_insns)
+{
+	vmx_set_proc(to_vmx(vcpu), PROC_MONITOR_TRAP, step);
+	vmcs_write32(VMCS_CTRL_EXCEPTIONS,
+		     VMX_EXCEPTIONS | (breakpoint_insns ? BIT(X86_TRAP_BP) : 0));
+}
+
+u64 backend_linear_rip(struct vcpu *vcpu)
+{
+	u64 rip = vcpu_reg(vcpu, REG_RIP);
+
+	if (vmcs_read32(VMCS_GUEST_CS_AR) & SEGAR_L)
+		return rip;
+	return (u32)(vmcs_read_nat(VMCS_GUEST_CS_BASE) + rip);
 }
 
 void backend_skip_insn(struct vcpu *vcpu)

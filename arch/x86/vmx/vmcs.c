@@ -239,11 +239,7 @@ static void write_initial_controls(struct vcpu *vcpu)
 	vmcs_write32(VMCS_CTRL_PROC2, vmx->proc2);
 	vmcs_write32(VMCS_CTRL_EXIT, vmx_caps.exit);
 	vmcs_write32(VMCS_CTRL_ENTRY, vmx->entry);
-	/*
-	 * #MC is the host's. #DB and #AC must be seen: a guest can raise either without end during
-	 * the delivery of the other's handler, and the CPU would never leave guest mode.
-	 */
-	vmcs_write32(VMCS_CTRL_EXCEPTIONS, BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC));
+	vmcs_write32(VMCS_CTRL_EXCEPTIONS, VMX_EXCEPTIONS);
 	vmcs_write32(VMCS_CTRL_PF_MASK, 0);
 	vmcs_write32(VMCS_CTRL_PF_MATCH, 0);
 	vmcs_write32(VMCS_CTRL_CR3_TARGETS, 0);

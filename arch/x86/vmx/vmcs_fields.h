@@ -80,6 +80,7 @@
 #define   PROC_MOV_DR_EXIT	 (1u << 23)
 #define   PROC_UNCOND_IO_EXIT	 (1u << 24)
 #define   PROC_IO_BITMAPS	 (1u << 25)
+#define   PROC_MONITOR_TRAP	 (1u << 27)
 #define   PROC_MSR_BITMAPS	 (1u << 28)
 #define   PROC_MONITOR_EXIT	 (1u << 29)
 #define   PROC_PAUSE_EXIT	 (1u << 30)
@@ -256,6 +257,7 @@
 #define EXIT_BAD_GUEST_STATE	 33
 #define EXIT_BAD_MSR_LOAD	 34
 #define EXIT_MWAIT		 36
+#define EXIT_MONITOR_TRAP	 37
 #define EXIT_MONITOR		 39
 #define EXIT_PAUSE		 40
 #define EXIT_BAD_MCE		 41

@@ -7,6 +7,7 @@
 #define VMX_VMX_H
 
 #include <linux/list.h>
+#include <asm/trapnr.h>
 #include <backend.h>
 #include "apicv.h"
 #include "vmcs.h"
@@ -18,6 +19,7 @@
 struct vmx_caps {
 	u32 revision; /* first word of VMXON and VMCS regions */
 	u32 pin, proc, proc2, exit, entry;
+	u32 proc_allowed; /* of VMCS_CTRL_PROC: what may be set now and then */
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	bool ept_ad, ept_2m, ept_1g;
 	u32 apicv;            /* APICV_*: what may be used */
@@ -91,6 +93,12 @@ static inline struct vmx_vcpu *to_vmx(struct vcpu *vcpu)
 {
 	return vcpu->arch.vmx;
 }
+
+/*
+ * #MC is the host's. #DB and #AC must be seen: a guest can raise either without end during the
+ * delivery of the other's handler, and the CPU would never leave guest mode.
+ */
+#define VMX_EXCEPTIONS (BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC))
 
 /* --- vmcs.c --- */
 void vmcs_clear_loaded_here(void);     /* interrupts off: VMCLEAR all that is active on this CPU */
