@@ -11,9 +11,15 @@
  */
 #include <linux/hrtimer.h>
 #include <linux/ktime.h>
+#include <linux/moduleparam.h>
 #include <backend.h>
 #include <compat.h>
 #include <vcpu.h>
+
+static bool vector_hashing = true;
+module_param(vector_hashing, bool, 0444);
+MODULE_PARM_DESC(vector_hashing,
+		 "Lowest-priority interrupts go to one vCPU per vector (default), or in turn");
 
 /* hrtimers expire where they were armed; the CPU that last ran the vCPU is the one to kick. */
 #define TIMER_MODE HRTIMER_MODE_ABS_PINNED_HARD
@@ -140,6 +146,7 @@ void irqchip_host_vcpu_stop(struct vcpu *vcpu)
 
 void irqchip_host_vm_init(struct vm *vm)
 {
+	vm->chip.vector_hashing = vector_hashing;
 	compat_hrtimer_setup(&vm->arch.pit_timer, pit_timer_fired, CLOCK_MONOTONIC, TIMER_MODE);
 	compat_hrtimer_setup(&vm->arch.ioapic_timer, ioapic_timer_fired, CLOCK_MONOTONIC,
 			     TIMER_MODE);

@@ -42,6 +42,7 @@ static int set_routes(struct vm *vm, const struct kvm_irq_routing_entry *entries
 	mutex_unlock(&vm->irq_lock);
 	if (old)
 		synchronize_rcu_expedited(); /* pairs with env_read_lock() in the core */
+	irqchip_routing_moved(&vm->chip);
 	kvfree(old);
 	return 0;
 }
@@ -184,10 +185,12 @@ static long irq_line(struct vm *vm, void __user *arg, bool status)
 		return -EFAULT;
 	if (!has_irqchip(vm))
 		return -ENXIO;
-	line.status = irqchip_set_gsi(&vm->chip, line.irq, IRQ_SOURCE_USER, line.level);
-	if (status && copy_to_user(arg, &line, sizeof(line)))
-		return -EFAULT;
-	return 0;
+	if (!status) {
+		irqchip_set_gsi(&vm->chip, line.irq, IRQ_SOURCE_USER, line.level);
+		return 0;
+	}
+	line.status = irqchip_line_status(&vm->chip, line.irq, line.level);
+	return copy_to_user(arg, &line, sizeof(line)) ? -EFAULT : 0;
 }
 
 static long signal_msi(struct vm *vm, void __user *arg)

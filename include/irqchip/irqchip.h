@@ -146,6 +146,9 @@ struct irqchip {
 	/* Replaced as a whole by irqchip_set_routing(); read under env_read_lock(). */
 	const struct irq_routing *routing;
 
+	/* Bit s: source s holds GSI g up. Atomic. Outlives the routes: irqchip_routing_moved(). */
+	u32 gsi_lines[IRQCHIP_MAX_GSI];
+
 	/* GSIs whose EOI matters even on an edge pin: irqchip_watch_gsi(). */
 	u32 watched[IRQCHIP_MAX_GSI / 32];
 
@@ -179,6 +182,13 @@ int irqchip_attach(struct irqchip *chip, u32 index, struct vlapic *apic);
 const struct irq_routing *irqchip_set_routing(struct irqchip *chip, const struct irq_routing *new);
 
 /*
+ * After irqchip_set_routing() and that grace period: make each pin's level what the GSIs that lead
+ * to it now hold up, so that no pin stays up for a GSI that has moved away from it. A pin that
+ * rises by this sends its interrupt. Does not sleep; callers need not serialize.
+ */
+void irqchip_routing_moved(struct irqchip *chip);
+
+/*
  * From now on (@on) or no longer, the host wants ->ack for GSI @gsi even when the guest has made
  * its IOAPIC pin edge-triggered. The PIT's GSI is watched as soon as there is a PIT. Callers
  * serialize with irqchip_set_routing().
@@ -193,6 +203,13 @@ void irqchip_watch_gsi(struct irqchip *chip, u32 gsi, bool on);
  * 0 coalesced with an earlier one, -1 masked or no route. @gsi beyond the table: -1.
  */
 int irqchip_set_gsi(struct irqchip *chip, u32 gsi, u32 source, bool level);
+
+/*
+ * KVM_IRQ_LINE_STATUS: as irqchip_set_gsi() of source 0, for a caller that will try again what was
+ * coalesced. The RTC's pin (IOAPIC pin 8, edge-triggered) is coalesced also while a LAPIC has the
+ * vector in service.
+ */
+int irqchip_line_status(struct irqchip *chip, u32 gsi, bool level);
 
 /* Route @gsi once as an edge (irqfd without resample): up, then down for chip pins; MSI once. */
 int irqchip_pulse_gsi(struct irqchip *chip, u32 gsi);

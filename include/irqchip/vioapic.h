@@ -65,6 +65,12 @@ void vioapic_enable_eoir(struct vioapic *v);
  */
 int vioapic_set_pin(struct vioapic *v, u32 pin, u32 source, bool level, struct irq_msg *out);
 
+/* Who holds @pin (0 .. 23) up: bit s is source s. */
+u32 vioapic_lines(struct vioapic *v, u32 pin);
+
+/* Is @pin's entry unmasked and in ExtINT mode? *@out, written only then, says for whom. */
+bool vioapic_extint(struct vioapic *v, u32 pin, struct irq_msg *out);
+
 /*
  * No LAPIC matched the message that @pin sent: remote IRR must not wait for an EOI that nobody
  * will give. A later line change, unmask or rewrite tries again.

@@ -220,6 +220,12 @@ static inline bool vlapic_has_requests(const struct vlapic *apic)
 	return posted_pending(apic->posted) || (READ_ONCE(apic->look) & VLAPIC_LOOK_STAGED);
 }
 
+/*
+ * Is @vector requested or in service? Any context. A request that is being folded at this moment
+ * may be missed.
+ */
+bool vlapic_holds(const struct vlapic *apic, u8 vector);
+
 /* Fold all requests into IRR. */
 void vlapic_fold(struct vlapic *apic);
 

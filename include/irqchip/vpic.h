@@ -68,13 +68,16 @@ void vpic_init(struct vpic *pic);
  */
 int vpic_set_irq(struct vpic *pic, u32 pin, u32 source, bool level, struct vpic_effect *fx);
 
+/* Who holds @pin (0 .. 15) up: bit s is source s. */
+u32 vpic_lines(struct vpic *pic, u32 pin);
+
 /* The INTR output. Any context, no lock. */
 bool vpic_output(const struct vpic *pic);
 
 /*
  * One INTA cycle: returns the vector and puts its interrupt in service (or ends it: auto-EOI).
- * Without a request it gives the spurious vector, which is the master's input 7: a request that
- * the slave withdraws is withdrawn from the master too, so its input 7 never stands for one.
+ * Without a request it gives the spurious vector of the master's input 7, and of the slave's if the
+ * slave's request is gone that the master had taken; then only the master has something to end.
  */
 u8 vpic_ack(struct vpic *pic, struct vpic_effect *fx);
 

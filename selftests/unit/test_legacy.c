@@ -77,6 +77,59 @@ static void extint_through_the_ioapic(void **state)
 	machine_free(m);
 }
 
+/* Virtual wire by the IOAPIC: INTR on its pin 0, while the entry is in ExtINT mode. */
+static void intr_on_the_ioapic_pin(void **state)
+{
+	struct machine *m = pc(2);
+
+	(void)state;
+	init_pic(m);
+	wr(m, 0, LAPIC_LVT_LINT0, 0x10700);
+	set_rte(m, 0, 1, IRQ_DM_EXTINT << 8);
+	line(m, 1, true);
+	assert_int_equal(m->notified[1], 1);
+	assert_int_equal(irqchip_peek(&m->chip, 0), -1);
+	assert_int_equal(irqchip_peek(&m->chip, 1), IRQCHIP_EXTINT);
+	line(m, 12, true); /* INTR stays up over the first INTA cycle */
+	assert_int_equal(irqchip_ack(&m->chip, 1), 0x21);
+	outb(m, 0x20, 0x20);
+	assert_int_equal(irqchip_ack(&m->chip, 1), 0x2c);
+	outb(m, 0xa0, 0x20);
+	outb(m, 0x20, 0x20);
+	assert_int_equal(irqchip_peek(&m->chip, 1), -1);
+
+	/* Masked, it waits; moved and unmasked, it is offered to the new CPU. */
+	set_rte(m, 0, 1, RTE_MASK | IRQ_DM_EXTINT << 8);
+	line(m, 3, true);
+	assert_int_equal(irqchip_peek(&m->chip, 1), -1);
+	m->notified[0] = 0;
+	set_rte(m, 0, 0, IRQ_DM_EXTINT << 8);
+	assert_int_equal(m->notified[0], 1);
+	assert_int_equal(irqchip_peek(&m->chip, 1), -1);
+	assert_int_equal(irqchip_ack(&m->chip, 0), 0x23);
+	machine_free(m);
+}
+
+/* GSI 0 has the same pin: in ExtINT mode its own edges don't ask for INTA cycles. */
+static void gsi_0_is_no_intr(void **state)
+{
+	struct machine *m = pc(1);
+
+	(void)state;
+	wr(m, 0, LAPIC_LVT_LINT0, 0x10700);
+	set_rte(m, 0, 0, IRQ_DM_EXTINT << 8);
+	line(m, 0, true); /* masked at the PIC */
+	assert_false(vlapic_extint_requested(&m->apic[0]));
+	assert_int_equal(irqchip_peek(&m->chip, 0), -1);
+	/* A software-disabled LAPIC passes nothing on. */
+	init_pic(m);
+	line(m, 1, true);
+	assert_int_equal(irqchip_peek(&m->chip, 0), IRQCHIP_EXTINT);
+	wr(m, 0, LAPIC_SVR, 0xff);
+	assert_int_equal(irqchip_peek(&m->chip, 0), -1);
+	machine_free(m);
+}
+
 static void wide_port_accesses_go_byte_by_byte(void **state)
 {
 	struct machine *m = pc(1);
@@ -190,6 +243,8 @@ int main(void)
 		cmocka_unit_test(extint_through_lint0),
 		cmocka_unit_test(lint0_in_other_delivery_modes),
 		cmocka_unit_test(extint_through_the_ioapic),
+		cmocka_unit_test(intr_on_the_ioapic_pin),
+		cmocka_unit_test(gsi_0_is_no_intr),
 		cmocka_unit_test(wide_port_accesses_go_byte_by_byte),
 		cmocka_unit_test(pit_ticks_through_the_pic),
 		cmocka_unit_test(pit_ticks_are_reinjected),

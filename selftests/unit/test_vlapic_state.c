@@ -201,6 +201,26 @@ static void image_before_base(void **state)
 	machine_free(n);
 }
 
+/* Whoever folds a request into IRR takes the hint from the vCPU, and owes it another one. */
+static void folding_tells_the_vcpu(void **state)
+{
+	struct machine *m = enabled_machine();
+	struct kvm_lapic_state image;
+
+	(void)state;
+	accept(m, 0, 0x50, false);
+	m->notified[0] = 0;
+	irqchip_get_lapic(&m->chip, 0, &image);
+	assert_false(vlapic_has_requests(&m->apic[0]));
+	assert_int_equal(m->notified[0], 1);
+
+	accept(m, 0, 0x60, false);
+	assert_int_equal(rd(m, 0, LAPIC_IRR + 0x30), 1);
+	assert_false(vlapic_has_requests(&m->apic[0]));
+	assert_int_equal(m->notified[0], 2);
+	machine_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +229,7 @@ int main(void)
 		cmocka_unit_test(image_id_rules),
 		cmocka_unit_test(hostile_image),
 		cmocka_unit_test(image_before_base),
+		cmocka_unit_test(folding_tells_the_vcpu),
 	};
 
 	return cmocka_run_group_tests_name("vlapic_state", tests, NULL, NULL);

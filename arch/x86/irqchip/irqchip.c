@@ -13,7 +13,9 @@
 
 #include "bus.h"
 
-#define PIT_GSI 0
+#define PIT_GSI  0
+#define RTC_PIN  8 /* of the IOAPIC */
+#define INTR_PIN 0 /* of the IOAPIC: also wired to the PIC's output, for entries in ExtINT mode */
 
 /* --- messages to LAPICs --- */
 
@@ -97,23 +99,45 @@ int irqchip_msi(struct irqchip *chip, u64 address, u32 data)
 static void pin_acked(struct irqchip *chip, u32 which, u32 pin);
 
 /*
- * INTR is wired to LINT0 of every LAPIC. The first that passes it on as ExtINT gets to run the INTA
- * cycle (normally the BSP, in virtual wire mode); LINT0s of another delivery mode send their own
- * message.
+ * INTR is wired to LINT0 of every LAPIC and to an input of the IOAPIC (virtual wire mode, SDM
+ * "Local Vector Table"; MultiProcessor Specification, "Virtual Wire Mode"). May the processor of
+ * @apic run the INTA cycle? INTR is a level: nothing is latched here that an acknowledgement, a
+ * mask or a state image would have to undo.
  */
-static void raise_lint0(struct irqchip *chip)
+static bool passes_intr(struct irqchip *chip, const struct vlapic *apic)
+{
+	struct irq_msg msg;
+
+	if (vlapic_accepts_extint(apic) || vlapic_extint_requested(apic))
+		return true;
+	return chip->ioapic && vlapic_sw_enabled(apic) &&
+	       vioapic_extint(chip->ioapic, INTR_PIN, &msg) &&
+	       msg_matches(&msg, apic, !chip->no_x2apic_bcast);
+}
+
+/* The first that may run the INTA cycle (normally the BSP) is told to. */
+static void offer_intr(struct irqchip *chip)
 {
 	struct vlapic *apic;
-	bool taken = false;
 	u32 i;
 
 	irqchip_for_each_lapic (chip, i, apic) {
-		if (!vlapic_accepts_extint(apic)) {
-			irqchip_raise_lvt(chip, i, LAPIC_LVT_LINT0);
-		} else if (!taken) {
+		if (passes_intr(chip, apic)) {
 			bus_notify(chip, apic, NOTIFY_KICK);
-			taken = true;
+			return;
 		}
+	}
+}
+
+/* LINT0s of another delivery mode than ExtINT send their own message. */
+static void raise_lint0(struct irqchip *chip)
+{
+	struct vlapic *apic;
+	u32 i;
+
+	irqchip_for_each_lapic (chip, i, apic) {
+		if (!vlapic_accepts_extint(apic))
+			irqchip_raise_lvt(chip, i, LAPIC_LVT_LINT0);
 	}
 }
 
@@ -121,8 +145,10 @@ void bus_pic_effect(struct irqchip *chip, const struct vpic_effect *fx)
 {
 	u32 acked;
 
-	if (fx->output_changed && fx->output)
+	if (fx->output_changed && fx->output) {
 		raise_lint0(chip);
+		offer_intr(chip);
+	}
 	for (acked = fx->acked_mask; acked; acked &= acked - 1) {
 		u32 pin = __ffs(acked);
 
@@ -132,8 +158,7 @@ void bus_pic_effect(struct irqchip *chip, const struct vpic_effect *fx)
 
 static bool extint_pending(struct irqchip *chip, const struct vlapic *apic)
 {
-	return chip->pic && vpic_output(chip->pic) &&
-	       (vlapic_accepts_extint(apic) || vlapic_extint_requested(apic));
+	return chip->pic && vpic_output(chip->pic) && passes_intr(chip, apic);
 }
 
 /* Without the look at the timer, which must wait while the host is still restoring (T2). */
@@ -146,14 +171,38 @@ static int takeable(struct irqchip *chip, struct vlapic *apic)
 
 static int deliver_from_pin(struct irqchip *chip, u32 pin, const struct irq_msg *msg)
 {
-	int taken = irqchip_deliver(chip, msg, -1);
+	int taken;
 
+	/* There the pin passes the PIC's output on, and not its line: passes_intr(). */
+	if (pin == INTR_PIN && msg->delivery == IRQ_DM_EXTINT)
+		return -1;
+	taken = irqchip_deliver(chip, msg, -1);
 	if (taken < 0 && msg->level)
 		vioapic_refused(chip->ioapic, pin);
 	return taken;
 }
 
-static int set_pin(struct irqchip *chip, u32 which, u32 pin, u32 source, bool level)
+/* Does any LAPIC that @msg names have its vector pending or in service? */
+static bool is_unfinished(struct irqchip *chip, const struct irq_msg *msg)
+{
+	struct msg_targets it;
+	struct vlapic *apic;
+
+	msg_targets_begin(&it, chip, msg);
+	while ((apic = msg_targets_next(&it))) {
+		if (vlapic_holds(apic, msg->vector))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * @report: the caller acts on "coalesced". For the RTC that means that an earlier tick has not been
+ * completed by all that it went to, and that this one is not sent: VMMs inject it again later. It
+ * is seen from the LAPICs' own state, so there is no count of pending EOIs to get out of step, and
+ * no table of vCPUs to overrun (invariant I2).
+ */
+static int set_pin(struct irqchip *chip, u32 which, u32 pin, u32 source, bool level, bool report)
 {
 	struct vpic_effect fx = { 0 };
 	struct irq_msg msg;
@@ -163,7 +212,11 @@ static int set_pin(struct irqchip *chip, u32 which, u32 pin, u32 source, bool le
 		if (!chip->ioapic)
 			return -1;
 		r = vioapic_set_pin(chip->ioapic, pin, source, level, &msg);
-		return r > 0 ? deliver_from_pin(chip, pin, &msg) : r;
+		if (r <= 0)
+			return r;
+		if (report && pin == RTC_PIN && !msg.level && is_unfinished(chip, &msg))
+			return 0;
+		return deliver_from_pin(chip, pin, &msg);
 	}
 	if (!chip->pic)
 		return -1;
@@ -173,7 +226,7 @@ static int set_pin(struct irqchip *chip, u32 which, u32 pin, u32 source, bool le
 	return r;
 }
 
-int irqchip_set_gsi(struct irqchip *chip, u32 gsi, u32 source, bool level)
+static int drive_gsi(struct irqchip *chip, u32 gsi, u32 source, bool level, bool report)
 {
 	const struct irq_route *row;
 	struct irq_msg msg;
@@ -184,8 +237,8 @@ int irqchip_set_gsi(struct irqchip *chip, u32 gsi, u32 source, bool level)
 	row = route_lookup(smp_load_acquire(&chip->routing), gsi, &n);
 	for (; n; n--, row++) {
 		if (row->type == IRQ_ROUTE_PIN)
-			result = add_results(result,
-					     set_pin(chip, row->chip, row->pin, source, level));
+			result = add_results(result, set_pin(chip, row->chip, row->pin, source,
+							     level, report));
 		else if (level && !msg_from_msi(row->msi.addr, row->msi.data, true, &msg))
 			result = add_results(result, irqchip_deliver(chip, &msg, -1));
 	}
@@ -193,17 +246,110 @@ int irqchip_set_gsi(struct irqchip *chip, u32 gsi, u32 source, bool level)
 	return result;
 }
 
+/* Remember who holds a GSI up: before the pins are driven, see irqchip_routing_moved(). */
+static void note_level(struct irqchip *chip, u32 gsi, u32 source, bool level)
+{
+	u32 *word, bit;
+
+	if (gsi >= IRQCHIP_MAX_GSI || source > IRQ_SOURCE_MAX)
+		return;
+	word = &chip->gsi_lines[gsi];
+	bit = 1u << source;
+	if (level == !!(READ_ONCE(*word) & bit))
+		return;
+	if (level)
+		env_or_u32(word, bit);
+	else
+		env_and_u32(word, ~bit);
+}
+
+int irqchip_set_gsi(struct irqchip *chip, u32 gsi, u32 source, bool level)
+{
+	note_level(chip, gsi, source, level);
+	return drive_gsi(chip, gsi, source, level, false);
+}
+
+int irqchip_line_status(struct irqchip *chip, u32 gsi, bool level)
+{
+	note_level(chip, gsi, IRQ_SOURCE_USER, level);
+	return drive_gsi(chip, gsi, IRQ_SOURCE_USER, level, true);
+}
+
 static int pulse(struct irqchip *chip, u32 gsi, u32 source)
 {
-	int result = irqchip_set_gsi(chip, gsi, source, true);
+	int result = drive_gsi(chip, gsi, source, true, false);
 
-	irqchip_set_gsi(chip, gsi, source, false);
+	drive_gsi(chip, gsi, source, false, false);
 	return result;
 }
 
 int irqchip_pulse_gsi(struct irqchip *chip, u32 gsi)
 {
 	return pulse(chip, gsi, IRQ_SOURCE_PULSE);
+}
+
+/* --- lines whose GSI has moved --- */
+
+/* Sources of pulses hold no line. */
+#define HOLDING_SOURCES (~(1u << IRQ_SOURCE_PULSE | 1u << IRQ_SOURCE_PIT))
+
+struct pin_lines {
+	u32 pin[KVM_NR_IRQCHIPS][IOAPIC_NR_PINS]; /* bit s: source s holds the pin up */
+};
+
+/* What the GSIs that lead to each pin hold up. */
+static void wanted_lines(struct irqchip *chip, struct pin_lines *want)
+{
+	const struct irq_routing *table = smp_load_acquire(&chip->routing);
+	u32 i, n = table ? table->first[IRQCHIP_MAX_GSI] : 0;
+
+	memset(want, 0, sizeof(*want));
+	for (i = 0; i < n; i++) {
+		const struct irq_route *row = &table->rows[i];
+
+		if (row->type == IRQ_ROUTE_PIN)
+			want->pin[row->chip][row->pin] |= READ_ONCE(chip->gsi_lines[row->gsi]);
+	}
+}
+
+static u32 present_lines(struct irqchip *chip, u32 which, u32 pin)
+{
+	if (which == KVM_IRQCHIP_IOAPIC)
+		return chip->ioapic ? vioapic_lines(chip->ioapic, pin) : 0;
+	if (which == KVM_IRQCHIP_PIC_SLAVE)
+		pin += 8;
+	return chip->pic ? vpic_lines(chip->pic, pin) : 0;
+}
+
+static void settle_line(struct irqchip *chip, u32 which, u32 pin, u32 want)
+{
+	u32 wrong = (present_lines(chip, which, pin) ^ want) & HOLDING_SOURCES;
+
+	for (; wrong; wrong &= wrong - 1)
+		(void)set_pin(chip, which, pin, __ffs(wrong), want >> __ffs(wrong) & 1, false);
+}
+
+void irqchip_routing_moved(struct irqchip *chip)
+{
+	struct pin_lines want, again;
+	u32 which, pin;
+
+	env_read_lock();
+	wanted_lines(chip, &again);
+	do {
+		want = again;
+		for (which = 0; which < KVM_NR_IRQCHIPS; which++) {
+			for (pin = 0; pin < (which == KVM_IRQCHIP_IOAPIC ? IOAPIC_NR_PINS : 8); pin++)
+				settle_line(chip, which, pin, want.pin[which][pin]);
+		}
+		/*
+		 * Others drive lines meanwhile. They note the level first, so whoever's pin we
+		 * have set to what is stale by now has noted it by now.
+		 */
+		smp_mb();
+		wanted_lines(chip, &again);
+	} while (memcmp(&want, &again, sizeof(want)));
+	env_read_unlock();
 }
 
 /* --- acknowledgements --- */
@@ -256,7 +402,11 @@ void bus_ioapic_effect(struct irqchip *chip, const struct vioapic_effect *fx)
 		pin_acked(chip, KVM_IRQCHIP_IOAPIC, __ffs(pins));
 	for (pins = fx->rescan; pins; pins &= pins - 1)
 		rescan_pin(chip, __ffs(pins));
-	if (fx->routes_changed && chip->host->eoi_map_changed)
+	if (!fx->routes_changed)
+		return;
+	if (chip->pic && vpic_output(chip->pic))
+		offer_intr(chip);
+	if (chip->host->eoi_map_changed)
 		chip->host->eoi_map_changed(chip->ctx);
 }
 

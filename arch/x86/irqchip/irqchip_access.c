@@ -312,6 +312,9 @@ int irqchip_get_lapic(struct irqchip *chip, u32 vcpu, struct kvm_lapic_state *im
 		return -ENXIO;
 	/* An expiry goes into IRR before IRR goes into the image. */
 	bus_notify(chip, apic, vlapic_timer_poll(apic, now));
+	/* What was posted goes into the image and so into IRR: the vCPU won't find it posted. */
+	if (vlapic_has_requests(apic))
+		bus_notify(chip, apic, NOTIFY_KICK);
 	vlapic_get_state(apic, chip->x2apic_format, now, image);
 	return 0;
 }

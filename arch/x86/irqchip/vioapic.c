@@ -148,6 +148,31 @@ int vioapic_set_pin(struct vioapic *v, u32 pin, u32 source, bool level, struct i
 	return ret;
 }
 
+u32 vioapic_lines(struct vioapic *v, u32 pin)
+{
+	unsigned long flags;
+	u32 lines;
+
+	irq_lock(&v->lock, flags);
+	lines = v->lines[pin];
+	irq_unlock(&v->lock, flags);
+	return lines;
+}
+
+bool vioapic_extint(struct vioapic *v, u32 pin, struct irq_msg *out)
+{
+	const union ioapic_rte *rte = &v->rte[pin];
+	unsigned long flags;
+	bool passes;
+
+	irq_lock(&v->lock, flags);
+	passes = !rte->mask && rte->delivery_mode == IRQ_DM_EXTINT;
+	if (passes)
+		fill_msg(v, pin, out);
+	irq_unlock(&v->lock, flags);
+	return passes;
+}
+
 void vioapic_refused(struct vioapic *v, u32 pin)
 {
 	unsigned long flags;

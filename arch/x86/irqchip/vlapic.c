@@ -83,6 +83,15 @@ void vlapic_fold(struct vlapic *apic)
 	apic->stale |= VLAPIC_STALE_IRR;
 }
 
+bool vlapic_holds(const struct vlapic *apic, u8 vector)
+{
+	u32 requested =
+		READ_ONCE(apic->posted->pir[vector / 32]) | READ_ONCE(apic->staged[vector / 32]);
+
+	return (requested & vector_bit(vector)) || bank_test(apic, LAPIC_IRR, vector) ||
+	       bank_test(apic, LAPIC_ISR, vector);
+}
+
 int vlapic_highest_irr(struct vlapic *apic)
 {
 	int vector;
@@ -468,6 +477,9 @@ static u32 read_register(struct vlapic *apic, u32 offset, u64 now_ns, struct vla
 	case LAPIC_PPR:
 		return vlapic_update_ppr(apic);
 	case LAPIC_IRR0 ... LAPIC_IRR7:
+		/* From here on nothing says that there is something new: look now. */
+		if (vlapic_has_requests(apic))
+			fx->what |= VLAPIC_FX_SELF;
 		vlapic_fold(apic);
 		return vlapic_reg(apic, offset);
 	case LAPIC_TMCCT:

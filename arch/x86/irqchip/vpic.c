@@ -3,8 +3,8 @@
  * The 8259A pair: requests, priorities, initialization and operation command words, and the INTA
  * cycle. Leaves out buffered, MCS-80 and single mode. Called by irqchip.c only.
  *
- * The slave's INT output is the level of the master's input 2, recomputed after each change
- * (settle_locked()); so the cascade needs no edges, whatever the master's ELCR says.
+ * The slave's INT output sets the request of the master's input 2 (settle_locked()). Like any edge
+ * here, that request stays when its cause is withdrawn; INTA then finds an idle slave: spurious 15.
  */
 #include <irqchip/vpic.h>
 
@@ -130,6 +130,11 @@ static int drive(struct vpic_chip *chip, u8 pin, bool level)
 		chip->last |= mask;
 		return new;
 	}
+	/*
+	 * QUIRK(pic_edge_latched): an 8259A wants the input high until INTA, and else makes it a
+	 * spurious 7. VMMs send pulses: they must not be lost. test_vpic:
+	 * test_edge_latches_and_coalesces
+	 */
 	if (chip->elcr & mask)
 		chip->irr &= ~mask;
 	chip->last &= ~mask;
@@ -148,8 +153,6 @@ static void settle_locked(struct vpic *pic, struct vpic_effect *fx)
 	irq_lock_assert_held(&pic->lock);
 	if (pending(pic, SLAVE) >= 0)
 		master->irr |= cascade;
-	else
-		master->irr &= ~cascade;
 
 	output = pending(pic, MASTER) >= 0;
 	fx->output_changed = output != pic->output;
@@ -190,6 +193,17 @@ int vpic_set_irq(struct vpic *pic, u32 pin, u32 source, bool level, struct vpic_
 	return ret;
 }
 
+u32 vpic_lines(struct vpic *pic, u32 pin)
+{
+	unsigned long flags;
+	u32 lines;
+
+	irq_lock(&pic->lock, flags);
+	lines = pic->lines[pin];
+	irq_unlock(&pic->lock, flags);
+	return lines;
+}
+
 bool vpic_output(const struct vpic *pic)
 {
 	return READ_ONCE(pic->output);
@@ -213,7 +227,7 @@ u8 vpic_ack(struct vpic *pic, struct vpic_effect *fx)
 		if (pin >= 0)
 			take(pic, SLAVE, (u8)pin, fx);
 	}
-	if (pin < 0)
+	if (pin < 0) /* the master's, or the slave's: then the master's input 2 is in service */
 		pin = SPURIOUS_PIN;
 	vector = pic->chip[which].base + (u8)pin;
 	settle_locked(pic, fx);
@@ -384,6 +398,8 @@ static u8 poll_locked(struct vpic *pic, u32 which, struct vpic_effect *fx)
 	if (pin < 0)
 		return 0;
 	take(pic, which, (u8)pin, fx);
+	if (which == SLAVE) /* answered here, so the master need not (settle_locked() sees more) */
+		pic->chip[MASTER].irr &= ~(u8)BIT(VPIC_CASCADE_PIN);
 	return POLL_PENDING | (u8)pin;
 }
 
