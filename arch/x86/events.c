@@ -366,12 +366,16 @@ void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e)
 
 	memset(e, 0, sizeof(*e));
 	/* Without KVM_CAP_EXCEPTION_PAYLOAD a pending exception is shown as injected. */
-	e->exception.injected = ev->exception.injected || ev->exception.pending;
-	e->exception.nr = ev->exception.vector;
-	e->exception.has_error_code = ev->exception.has_error;
-	e->exception.error_code = ev->exception.error;
-	e->interrupt.injected = ev->interrupt.injected && !ev->interrupt.soft;
-	e->interrupt.nr = ev->interrupt.vector;
+	if (ev->exception.injected || ev->exception.pending) {
+		e->exception.injected = true;
+		e->exception.nr = ev->exception.vector;
+		e->exception.has_error_code = ev->exception.has_error;
+		e->exception.error_code = ev->exception.error;
+	}
+	if (ev->interrupt.injected && !ev->interrupt.soft) {
+		e->interrupt.injected = true;
+		e->interrupt.nr = ev->interrupt.vector;
+	}
 	if (blocking & BLOCK_STI)
 		e->interrupt.shadow |= KVM_X86_SHADOW_INT_STI;
 	if (blocking & BLOCK_MOVSS)
