@@ -38,6 +38,11 @@ void backend_cpuid_changed(struct vcpu *vcpu);
 
 void backend_load(struct vcpu *vcpu, int cpu);
 void backend_put(struct vcpu *vcpu);
+/*
+ * Interrupts off, ->mode is IN_GUEST: the last look at what is posted. With virtual-interrupt
+ * delivery it goes into the guest by itself; without, false: there is something to inject first.
+ */
+bool backend_sync_apic(struct vcpu *vcpu);
 /* Interrupts off. Returns with the exit's reason noted, and host NMIs handled. Is in guest context
  * (guest_context.h) for the entry alone. */
 void backend_enter(struct vcpu *vcpu);
@@ -48,6 +53,29 @@ int backend_handle_exit(struct vcpu *vcpu);
 /* Drop second-level translations; drop the guest's own translations. Preemption off. */
 void backend_flush_ept(struct vcpu *vcpu);
 void backend_flush_guest(struct vcpu *vcpu);
+
+/* --- the LAPIC in hardware, where there is one: with an in-kernel irqchip only --- */
+
+/* The LAPIC's mode, or a reason against virtualizing it, has changed. May sleep. REQ_APICV. */
+void backend_update_apicv(struct vcpu *vcpu);
+/* Does the processor deliver what is in IRR? Then nobody need inject it. The vCPU's thread. */
+bool backend_delivers_interrupts(struct vcpu *vcpu);
+/* Otherwise: exit when the guest's TPR drops far enough for what waits in IRR. */
+void backend_update_tpr_threshold(struct vcpu *vcpu);
+/* An interrupt was posted to @vcpu, and nobody has been told yet. Any context. */
+void backend_notify(struct vcpu *vcpu);
+/*
+ * Around the vCPU's sleep, preemption on: devices that post reach a sleeper, too. In between,
+ * backend_block_again() tells that it must wake up to sleep anew.
+ */
+void backend_pre_block(struct vcpu *vcpu);
+void backend_post_block(struct vcpu *vcpu);
+bool backend_block_again(struct vcpu *vcpu);
+/* REQ_POSTING: the first device that posts was assigned to the VM. Preemption off. */
+void backend_posting_begins(struct vcpu *vcpu);
+struct seq_file;
+/* Which features are in force, and why virtual-interrupt delivery is not. Any context. */
+void backend_show_apicv(struct seq_file *m, struct vcpu *vcpu);
 
 /* --- state --- */
 

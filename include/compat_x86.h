@@ -34,6 +34,20 @@
 #define compat_unregister_syscore(s) unregister_syscore_ops(*(s))
 #endif
 
+/* Send @vector to @cpu, another one. Preemption off. Formerly an operation, now a static call. */
+#ifdef HAVE_POSTED_VECTORS
+#include <linux/cpumask.h>
+#include <asm/apic.h>
+static inline void compat_send_ipi(int cpu, u32 vector)
+{
+#ifdef HAVE_APIC_STATIC_CALLS
+	__apic_send_IPI_mask(cpumask_of(cpu), vector);
+#else
+	apic->send_IPI_mask(cpumask_of(cpu), vector);
+#endif
+}
+#endif
+
 /* Does the entry map a large page? */
 #ifdef HAVE_PMD_LEAF
 #define compat_pmd_leaf(pmd) pmd_leaf(pmd)

@@ -33,6 +33,8 @@ enum vcpu_request {
 	REQ_GUEST_TLB,    /* the guest's own translations: INVVPID before entry */
 	REQ_TRIPLE_FAULT, /* end with KVM_EXIT_SHUTDOWN */
 	REQ_VM_DEAD,      /* end with -EIO */
+	REQ_APICV,        /* see backend_update_apicv() */
+	REQ_POSTING,      /* see backend_posting_begins() */
 };
 
 struct vcpu_stats {
@@ -43,6 +45,7 @@ struct vcpu_stats {
 	u64 halts, wakeups;
 	u64 irq_injected, nmi_injected, exceptions_injected, irq_windows;
 	u64 ept_faults, tlb_flushes;
+	u64 apicv_changes;                /* features came into force or left it */
 	u64 by_reason[ARCH_EXIT_REASONS]; /* by basic exit reason */
 };
 

@@ -158,6 +158,13 @@ struct vcpu_arch {
 
 struct vm_arch {
 	struct ept *ept;
+	/* APIC virtualization: arch/x86/vmx/apicv.c */
+	struct mutex apic_access_lock; /* the next two fields; taken with nothing but vm->srcu */
+	u32 no_page_vcpus;             /* vCPUs that would access the page itself */
+	bool apic_access_mapped;
+	struct page *apic_access_page;   /* NULL: not virtualized */
+	bool apicv_off_user;             /* debugfs: switched off for the VM */
+	u32 posting_devices;             /* under vm->irq_lock; read by any context */
 	u64 tss_addr, identity_map_addr; /* recorded; unrestricted guest needs neither */
 	bool identity_map_set;
 	struct vioapic ioapic;

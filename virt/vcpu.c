@@ -17,6 +17,7 @@
 #include <linux/uaccess.h>
 #include <trace/events/ipi.h> /* smp_send_reschedule() traces in newer kernels */
 #include <arch.h>
+#include <backend.h>
 #include <compat.h>
 
 static struct kmem_cache *vcpu_cache;
@@ -154,14 +155,17 @@ static int vcpu_block(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 {
 	vcpu->stats.halts++;
 	vcpu_srcu_unlock(vcpu);
-	rcuwait_wait_event(&vcpu->wait, arch_vcpu_runnable(vcpu), TASK_INTERRUPTIBLE);
+	backend_pre_block(vcpu);
+	rcuwait_wait_event(&vcpu->wait, arch_vcpu_runnable(vcpu) || backend_block_again(vcpu),
+			   TASK_INTERRUPTIBLE);
+	backend_post_block(vcpu);
 	vcpu_srcu_lock(vcpu);
 
 	if (arch_vcpu_runnable(vcpu)) {
 		vcpu->stats.wakeups++;
 		return arch_vcpu_wakeup(vcpu);
 	}
-	return 1; /* a signal, or the end of the VM */
+	return 1; /* a signal, the end of the VM, or to sleep again: see backend_block_again() */
 }
 
 static int vcpu_interrupted(struct vcpu *vcpu)

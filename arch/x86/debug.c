@@ -174,5 +174,6 @@ int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *dbg)
 	backend_set_dr7(vcpu, debug_active_dr7(vcpu));
 	backend_set_debug(vcpu, debug_stepping(vcpu), d->control & KVM_GUESTDBG_USE_SW_BP);
 	vcpu_set_request(vcpu, REQ_EVENT); /* interrupts may be open again */
+	vcpu_set_request(vcpu, REQ_APICV); /* the processor must not deliver blocked ones */
 	return 0;
 }

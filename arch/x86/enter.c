@@ -107,7 +107,8 @@ static bool has_posted(struct vcpu *vcpu)
 
 static bool take_posted(struct vcpu *vcpu)
 {
-	if (!has_posted(vcpu))
+	/* What the processor delivers needs no injection: backend_sync_apic(). */
+	if (!has_posted(vcpu) || backend_delivers_interrupts(vcpu))
 		return false;
 	vlapic_fold(&vcpu->arch.apic); /* here: what follows need not come to ask the LAPIC */
 	return true;
@@ -127,8 +128,8 @@ static int handle_final_requests(struct vcpu *vcpu)
 	return 1;
 }
 
-/* Preemption off: the flush must be on the CPU that enters. */
-static void handle_flushes(struct vcpu *vcpu)
+/* Preemption off: what concerns the CPU that enters. */
+static void handle_cpu_requests(struct vcpu *vcpu)
 {
 	if (vcpu_take_request(vcpu, REQ_TLB_FLUSH)) {
 		vcpu->stats.tlb_flushes++;
@@ -136,12 +137,15 @@ static void handle_flushes(struct vcpu *vcpu)
 	}
 	if (vcpu_take_request(vcpu, REQ_GUEST_TLB))
 		backend_flush_guest(vcpu);
+	if (vcpu_take_request(vcpu, REQ_POSTING))
+		backend_posting_begins(vcpu);
 }
 
 /* Interrupts off. Anything that must not wait for the next exit? */
 static bool must_not_enter(struct vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->requests) || vcpu_work_pending(vcpu) || has_posted(vcpu);
+	return READ_ONCE(vcpu->requests) || vcpu_work_pending(vcpu) ||
+	       (vcpu->vm->irqchip_mode != IRQCHIP_NONE && !backend_sync_apic(vcpu));
 }
 
 /* Interrupts off. Returns false when the entry was called off. */
@@ -177,6 +181,8 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 		return debug_report(vcpu);
 	if (!becomes_runnable(vcpu))
 		return 1; /* the run loop blocks */
+	if (vcpu_take_request(vcpu, REQ_APICV))
+		backend_update_apicv(vcpu);
 	if (take_posted(vcpu) | vcpu_take_request(vcpu, REQ_EVENT)) {
 		r = event_inject(vcpu);
 		if (r <= 0)
@@ -190,7 +196,7 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 	/* Writers of slots and buses must not wait for the guest to come out. */
 	srcu_read_unlock(&vm->srcu, vcpu->srcu_idx);
 	preempt_disable();
-	handle_flushes(vcpu);
+	handle_cpu_requests(vcpu);
 	local_irq_disable();
 	entered = enter_and_exit(vcpu);
 	local_irq_enable();

@@ -227,6 +227,15 @@ static bool interrupt_waits(struct vcpu *vcpu)
 	       irqchip_peek(&vcpu->vm->chip, vcpu->index) >= 0;
 }
 
+/* One that software has to inject. */
+static bool interrupt_to_inject(struct vcpu *vcpu)
+{
+	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE && backend_delivers_interrupts(vcpu))
+		return vcpu->arch.ev.user_irq_pending ||
+		       irqchip_extint_waits(&vcpu->vm->chip, vcpu->index);
+	return interrupt_waits(vcpu);
+}
+
 /* Acknowledge: from here on the interrupt is in service, and must arrive. */
 static int take_interrupt(struct vcpu *vcpu)
 {
@@ -278,7 +287,7 @@ static bool inject_new(struct vcpu *vcpu)
 		inject_nmi(vcpu);
 		return true;
 	}
-	if (!interrupts_open(vcpu) || !interrupt_waits(vcpu))
+	if (!interrupts_open(vcpu) || !interrupt_to_inject(vcpu))
 		return false;
 	vector = take_interrupt(vcpu);
 	if (vector < 0)
@@ -300,7 +309,7 @@ static u32 windows_wanted(struct vcpu *vcpu)
 	 * set. */
 	if (atomic_read(&vcpu->arch.ev.nmi_pending))
 		windows |= backend_blocking(vcpu) & BLOCK_STI ? WINDOW_IRQ : WINDOW_NMI;
-	if (interrupt_waits(vcpu))
+	if (interrupt_to_inject(vcpu))
 		windows |= WINDOW_IRQ;
 	if (vcpu->vm->irqchip_mode != IRQCHIP_KERNEL && vcpu->run->request_interrupt_window)
 		windows |= WINDOW_IRQ;
@@ -313,6 +322,8 @@ int event_inject(struct vcpu *vcpu)
 	if (!reinject(vcpu) && !inject_new(vcpu))
 		backend_cancel_injection(vcpu);
 	backend_set_windows(vcpu, windows_wanted(vcpu));
+	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE)
+		backend_update_tpr_threshold(vcpu);
 	return 1;
 }
 
@@ -355,12 +366,16 @@ void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e)
 
 	memset(e, 0, sizeof(*e));
 	/* Without KVM_CAP_EXCEPTION_PAYLOAD a pending exception is shown as injected. */
-	e->exception.injected = ev->exception.injected || ev->exception.pending;
-	e->exception.nr = ev->exception.vector;
-	e->exception.has_error_code = ev->exception.has_error;
-	e->exception.error_code = ev->exception.error;
-	e->interrupt.injected = ev->interrupt.injected && !ev->interrupt.soft;
-	e->interrupt.nr = ev->interrupt.vector;
+	if (ev->exception.injected || ev->exception.pending) {
+		e->exception.injected = true;
+		e->exception.nr = ev->exception.vector;
+		e->exception.has_error_code = ev->exception.has_error;
+		e->exception.error_code = ev->exception.error;
+	}
+	if (ev->interrupt.injected && !ev->interrupt.soft) {
+		e->interrupt.injected = true;
+		e->interrupt.nr = ev->interrupt.vector;
+	}
 	if (blocking & BLOCK_STI)
 		e->interrupt.shadow |= KVM_X86_SHADOW_INT_STI;
 	if (blocking & BLOCK_MOVSS)

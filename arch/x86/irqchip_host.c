@@ -45,8 +45,11 @@ static void host_notify(void *ctx, u32 index, enum irq_notify how)
 {
 	struct vcpu *vcpu = vcpu_at(ctx, index);
 
-	if (how == NOTIFY_KICK)
-		vcpu_set_request(vcpu, REQ_EVENT);
+	if (how == NOTIFY_POST) {
+		backend_notify(vcpu);
+		return;
+	}
+	vcpu_set_request(vcpu, REQ_EVENT);
 	vcpu_kick(vcpu);
 }
 

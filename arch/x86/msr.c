@@ -220,6 +220,8 @@ int vcpu_set_apic_base(struct vcpu *vcpu, u64 value, bool host)
 	} else if (irqchip_msr_write(&vcpu->vm->chip, vcpu->index, MSR_IA32_APICBASE, value,
 				     host)) {
 		return 1;
+	} else {
+		vcpu_set_request(vcpu, REQ_APICV);
 	}
 	vcpu_update_cpuid(vcpu);
 	return 0;

@@ -8,6 +8,7 @@
 #include <linux/ktime.h>
 #include <linux/seq_file.h>
 #include <arch.h>
+#include <backend.h>
 
 static const char *mp_state_name(u32 state)
 {
@@ -34,6 +35,18 @@ static void show_vectors(struct seq_file *m, const char *name, const struct vlap
 		if (vlapic_reg(apic, bank + (vector / 32) * 0x10) & BIT(vector % 32))
 			seq_printf(m, " %#x", vector);
 	seq_puts(m, "\n");
+}
+
+static void show_posted(struct seq_file *m, const struct posted_desc *d)
+{
+	u32 control = READ_ONCE(d->control);
+	int vector;
+
+	seq_printf(m, "PIR       ");
+	for (vector = 0; vector < 256; vector++)
+		if (READ_ONCE(d->pir[vector / 32]) & BIT(vector % 32))
+			seq_printf(m, " %#x", vector);
+	seq_printf(m, "%s%s\n", control & POSTED_ON ? " ON" : "", control & POSTED_SN ? " SN" : "");
 }
 
 static void show_timer(struct seq_file *m, struct vcpu *vcpu)
@@ -64,6 +77,8 @@ void arch_show_vcpu(struct seq_file *m, struct vcpu *vcpu)
 		   vlapic_reg(apic, LAPIC_PPR));
 	seq_printf(m, "latched    %s%s\n", apic->pending & VLAPIC_PENDING_INIT ? "INIT " : "",
 		   apic->pending & VLAPIC_PENDING_SIPI ? "SIPI" : "");
+	backend_show_apicv(m, vcpu);
+	show_posted(m, apic->posted);
 	show_vectors(m, "IRR", apic, LAPIC_IRR);
 	show_vectors(m, "ISR", apic, LAPIC_ISR);
 	show_timer(m, vcpu);

@@ -252,6 +252,17 @@ void irqchip_raise_lvt(struct irqchip *chip, u32 vcpu, u32 lvt);
  */
 int irqchip_peek(struct irqchip *chip, u32 vcpu);
 
+/* As irqchip_peek(), where the LAPIC's own interrupts are the processor's business: an ExtINT only.
+ */
+bool irqchip_extint_waits(struct irqchip *chip, u32 vcpu);
+
+/*
+ * What the processor has done to the LAPIC of @vcpu: it completed @vector, whose EOI the bus must
+ * hear of; it stored a register at @offset (0 .. 0xff0), as the guest wrote it.
+ */
+void irqchip_hw_eoi(struct irqchip *chip, u32 vcpu, u8 vector);
+void irqchip_hw_wrote(struct irqchip *chip, u32 vcpu, u32 offset);
+
 /*
  * Acknowledge: like peek, but the interrupt moves from IRR to ISR (or the PIC runs its INTA
  * cycle). -1 if there is none any more.

@@ -622,6 +622,16 @@ int irqchip_peek(struct irqchip *chip, u32 vcpu)
 	return takeable(chip, apic);
 }
 
+bool irqchip_extint_waits(struct irqchip *chip, u32 vcpu)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+
+	if (!apic)
+		return false;
+	look_at_timer(chip, apic);
+	return extint_pending(chip, apic);
+}
+
 int irqchip_ack(struct irqchip *chip, u32 vcpu)
 {
 	struct vlapic *apic = bus_lapic(chip, vcpu);

@@ -40,6 +40,28 @@ void irqchip_lapic_write(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, co
 	bus_lapic_effect(chip, apic, &fx);
 }
 
+void irqchip_hw_wrote(struct irqchip *chip, u32 vcpu, u32 offset)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+	struct vlapic_effect fx = { 0 };
+
+	if (!apic)
+		return;
+	vlapic_hw_wrote(apic, offset, register_now(chip, offset), &fx);
+	bus_lapic_effect(chip, apic, &fx);
+}
+
+void irqchip_hw_eoi(struct irqchip *chip, u32 vcpu, u8 vector)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+	struct vlapic_effect fx = { 0 };
+
+	if (!apic)
+		return;
+	vlapic_hw_eoi(apic, vector, &fx);
+	bus_lapic_effect(chip, apic, &fx);
+}
+
 static void write_tsc_deadline(struct irqchip *chip, struct vlapic *apic, u64 value,
 			       bool host_initiated, struct vlapic_effect *fx)
 {

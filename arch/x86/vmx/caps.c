@@ -41,6 +41,7 @@ static const struct control controls[] __initconst = {
 		.msr = MSR_IA32_VMX_PINBASED_CTLS,
 		.true_msr = MSR_IA32_VMX_TRUE_PINBASED_CTLS,
 		.required = PIN_EXT_INTR_EXIT | PIN_NMI_EXIT | PIN_VIRTUAL_NMIS,
+		.wanted = PIN_POSTED_INTR,
 		.result = &vmx_caps.pin,
 	},
 	{
@@ -51,6 +52,7 @@ static const struct control controls[] __initconst = {
 			    PROC_RDPMC_EXIT | PROC_CR8_LOAD_EXIT | PROC_CR8_STORE_EXIT |
 			    PROC_MOV_DR_EXIT | PROC_UNCOND_IO_EXIT | PROC_MSR_BITMAPS |
 			    PROC_SECONDARY,
+		.wanted = PROC_TPR_SHADOW,
 		.absent = PROC_CR3_LOAD_EXIT | PROC_CR3_STORE_EXIT | PROC_INVLPG_EXIT,
 		.result = &vmx_caps.proc,
 		.allowed = &vmx_caps.proc_allowed,
@@ -59,7 +61,8 @@ static const struct control controls[] __initconst = {
 		.name = "secondary processor-based",
 		.msr = MSR_IA32_VMX_PROCBASED_CTLS2,
 		.required = PROC2_EPT | PROC2_UNRESTRICTED,
-		.wanted = PROC2_VPID | PROC2_RDTSCP | PROC2_INVPCID | PROC2_WBINVD_EXIT,
+		.wanted = PROC2_VPID | PROC2_RDTSCP | PROC2_INVPCID | PROC2_WBINVD_EXIT |
+			  PROC2_APIC_ACCESS | PROC2_X2APIC | PROC2_APIC_REGISTER | PROC2_VIRT_INTR,
 		.result = &vmx_caps.proc2,
 	},
 	{
@@ -173,5 +176,6 @@ int __init vmx_caps_init(void)
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED0, vmx_caps.cr4_fixed0);
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED1, vmx_caps.cr4_fixed1);
 	resolve_mitigations();
+	apicv_caps_init();
 	return 0;
 }

@@ -38,7 +38,9 @@
 struct ept {
 	u64 *root;
 	u64 eptp;
-	u64 tables; /* pages in use besides the root; under mmu_lock */
+	u64 tables;       /* pages in use besides the root; under mmu_lock */
+	bool apic_access; /* the default LAPIC address leads to vm->arch.apic_access_page; under
+			     mmu_lock for writing */
 };
 
 struct ept *ept_create(void)
@@ -170,12 +172,29 @@ bool arch_mmu_age_locked(struct vm *vm, gfn_t start, gfn_t end, bool clear)
 	return for_range(vm, start, end, clear ? clear_accessed : test_accessed);
 }
 
+/* --- the APIC-access page --- */
+
+#define APIC_ACCESS_GFN (LAPIC_DEFAULT_BASE >> PAGE_SHIFT)
+
+/* It goes before memory that userspace may have put there, as a LAPIC does. */
+void ept_map_apic_access(struct vm *vm, bool map)
+{
+	struct ept *ept = vm->arch.ept;
+
+	spin_lock(&vm->mmu_lock);
+	WRITE_ONCE(ept->apic_access, map);
+	vm->invalidate_seq++; /* faults that have looked before must look again */
+	if (for_range(vm, APIC_ACCESS_GFN, APIC_ACCESS_GFN + 1, zap_leaf))
+		vm_flush_tlb(vm);
+	spin_unlock(&vm->mmu_lock);
+}
+
 /* --- faults --- */
 
 /* What a fault is about, and what it found out before taking the lock. */
 struct fault {
 	struct vcpu *vcpu;
-	const struct memslot *slot;
+	const struct memslot *slot; /* NULL: the APIC-access page */
 	gfn_t gfn;
 	hva_t hva;
 	bool write;
@@ -231,12 +250,20 @@ static bool slot_allows(const struct memslot *slot, gfn_t gfn, int level)
 	       !((memslot_hva(slot, first) >> PAGE_SHIFT) & (frames - 1));
 }
 
+/* Could a large page around @gfn hide the APIC-access page? */
+static bool covers_apic_access(gfn_t gfn)
+{
+	return (gfn ^ APIC_ACCESS_GFN) < LEVEL_FRAMES(3);
+}
+
 static int choose_level(const struct fault *f)
 {
 	int level = host_level(f->hva);
 
 	/* Logging needs single pages; a page that is read-only may be a part of a shared one. */
 	if (f->slot->dirty_bitmap || !f->writable)
+		return 1;
+	if (READ_ONCE(f->vcpu->vm->arch.ept->apic_access) && covers_apic_access(f->gfn))
 		return 1;
 	if (level == 3 && !vmx_caps.ept_1g)
 		level = 2;
@@ -287,7 +314,7 @@ static u64 leaf_value(const struct fault *f)
 	if (f->level > 1)
 		entry |= EPT_LARGE;
 	/* A logged page becomes writable by the write that sets its dirty bit, not earlier. */
-	if (f->writable && (f->write || !f->slot->dirty_bitmap))
+	if (f->writable && (f->write || !f->slot || !f->slot->dirty_bitmap))
 		entry |= EPT_WRITE | (f->write ? EPT_DIRTY : 0);
 	return entry;
 }
@@ -337,7 +364,7 @@ static void map_page(struct fault *f, unsigned long seq)
 		spin_unlock(&vm->mmu_lock);
 		return;
 	}
-	if (f->write)
+	if (f->write && f->slot)
 		dirty_mark(f->slot, f->gfn);
 	/* Under the lock: who finds nothing to zap where a large page was relies on the flush. */
 	if (install_locked(f, vm->arch.ept))
@@ -368,6 +395,20 @@ static int handle_fault(struct fault *f, unsigned long seq)
 	return 1;
 }
 
+/* All rights: whatever is tried there ends in an exit that says so, not in another violation. */
+static int fault_in_apic_access(struct fault *f, unsigned long seq)
+{
+	int r = refill_spares(f);
+
+	if (r)
+		return r;
+	f->page = f->vcpu->vm->arch.apic_access_page;
+	f->level = 1;
+	f->writable = true;
+	map_page(f, seq);
+	return 1;
+}
+
 int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification)
 {
 	struct fault f = {
@@ -379,6 +420,11 @@ int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification)
 	int r;
 
 	vcpu->stats.ept_faults++;
+	if (f.gfn == APIC_ACCESS_GFN && READ_ONCE(vcpu->vm->arch.ept->apic_access)) {
+		r = fault_in_apic_access(&f, seq);
+		free_spares(&f);
+		return r;
+	}
 	f.slot = memslot_find(vm_slots(vcpu->vm), f.gfn);
 	if (!f.slot || (f.write && (f.slot->flags & KVM_MEM_READONLY)))
 		return vmx_mmio(vcpu);

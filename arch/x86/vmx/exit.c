@@ -222,6 +222,48 @@ static int handle_task_switch(struct vcpu *vcpu)
 	return io_emulation_failed(vcpu, NULL, 0);
 }
 
+/* --- the virtualized LAPIC: SDM "APIC Virtualization and Virtual Interrupts" --- */
+
+/* The guest's TPR has come below what waits in IRR. */
+static int handle_tpr_below(struct vcpu *vcpu)
+{
+	vcpu_set_request(vcpu, REQ_EVENT);
+	return 1;
+}
+
+/* Fault-like: nothing has been read or written yet. */
+static int handle_apic_access(struct vcpu *vcpu)
+{
+	u64 qual = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
+	u32 type = FIELD_GET(QUAL_APIC_TYPE, qual), zero = 0;
+
+	if (type != QUAL_APIC_READ && type != QUAL_APIC_WRITE)
+		return vmx_mmio(
+			vcpu); /* a fetch, or a delivery: hopeless, but let it be reported */
+	/* What is written there does not matter, and so neither does the instruction. */
+	if (type == QUAL_APIC_WRITE && FIELD_GET(QUAL_APIC_OFFSET, qual) == LAPIC_EOI) {
+		irqchip_lapic_write(&vcpu->vm->chip, vcpu->index, LAPIC_EOI, sizeof(zero), &zero);
+		return skip(vcpu);
+	}
+	return vmx_mmio(vcpu);
+}
+
+/* Trap-like: the processor has stored the value and finished the instruction. */
+static int handle_apic_write(struct vcpu *vcpu)
+{
+	irqchip_hw_wrote(&vcpu->vm->chip, vcpu->index,
+			 FIELD_GET(QUAL_APIC_OFFSET, vmcs_read_nat(VMCS_EXIT_QUALIFICATION)) &
+				 ~0xful);
+	return 1;
+}
+
+/* Trap-like, too: the vector has left ISR. */
+static int handle_virt_eoi(struct vcpu *vcpu)
+{
+	irqchip_hw_eoi(&vcpu->vm->chip, vcpu->index, vmcs_read_nat(VMCS_EXIT_QUALIFICATION) & 0xff);
+	return 1;
+}
+
 /* --- control and debug registers --- */
 
 static int write_cr8(struct vcpu *vcpu, u64 value)
@@ -453,9 +495,9 @@ static const struct exit_reason exit_reasons[] = {
 	[EXIT_MONITOR] = { "monitor", handle_ud },
 	[EXIT_PAUSE] = { "pause", NULL },
 	[EXIT_BAD_MCE] = { "machine_check_at_entry", NULL },
-	[EXIT_TPR_BELOW] = { "tpr_below_threshold", NULL },
-	[EXIT_APIC_ACCESS] = { "apic_access", NULL },
-	[EXIT_VIRT_EOI] = { "virtualized_eoi", NULL },
+	[EXIT_TPR_BELOW] = { "tpr_below_threshold", handle_tpr_below },
+	[EXIT_APIC_ACCESS] = { "apic_access", handle_apic_access },
+	[EXIT_VIRT_EOI] = { "virtualized_eoi", handle_virt_eoi },
 	[EXIT_GDTR_IDTR] = { "gdtr_idtr", NULL },
 	[EXIT_LDTR_TR] = { "ldtr_tr", NULL },
 	[EXIT_EPT_VIOLATION] = { "ept_violation", handle_ept_violation },
@@ -466,7 +508,7 @@ static const struct exit_reason exit_reasons[] = {
 	[EXIT_INVVPID] = { "invvpid", handle_ud },
 	[EXIT_WBINVD] = { "wbinvd", handle_cache },
 	[EXIT_XSETBV] = { "xsetbv", handle_xsetbv },
-	[EXIT_APIC_WRITE] = { "apic_write", NULL },
+	[EXIT_APIC_WRITE] = { "apic_write", handle_apic_write },
 	[EXIT_INVPCID] = { "invpcid", NULL },
 };
 static_assert(ARRAY_SIZE(exit_reasons) <= ARCH_EXIT_REASONS);

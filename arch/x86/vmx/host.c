@@ -117,6 +117,7 @@ static int vmx_cpu_offline(unsigned int cpu)
 	local_irq_save(flags);
 	disable_this_cpu();
 	local_irq_restore(flags);
+	pi_cpu_offline();
 	return 0;
 }
 
@@ -236,6 +237,7 @@ int __init backend_setup(void)
 		free_vmxon_regions();
 		return r;
 	}
+	pi_module_init();
 	compat_register_syscore(&syscore);
 	cpu_emergency_register_virt_callback(emergency_disable);
 	return 0;
@@ -245,6 +247,7 @@ void backend_teardown(void)
 {
 	cpu_emergency_unregister_virt_callback(emergency_disable);
 	compat_unregister_syscore(&syscore);
+	pi_module_exit();
 	cpuhp_remove_state(COMPAT_CPUHP_VMX);
 	free_vmxon_regions();
 }

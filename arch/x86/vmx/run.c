@@ -213,6 +213,8 @@ void backend_enter(struct vcpu *vcpu)
 		return;
 	}
 	note_exit(vcpu);
+	if (vmx->apicv & APICV_DELIVERY)
+		vlapic_hw_ran(&vcpu->arch.apic);
 	/* A launch that failed on the guest's state has not launched: SDM "VM-Entry Failures ...". */
 	if (!(vmx->exit_reason & EXIT_REASON_ENTRY_FAIL))
 		vmx->launched = true;

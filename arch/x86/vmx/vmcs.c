@@ -195,6 +195,7 @@ void backend_load(struct vcpu *vcpu, int cpu)
 	local_irq_restore(flags);
 	save_host_thread(vmx);
 	load_guest_msrs(vcpu, &c->host);
+	pi_load(vcpu, cpu);
 }
 
 void backend_put(struct vcpu *vcpu)
@@ -205,6 +206,7 @@ void backend_put(struct vcpu *vcpu)
 	if (!vmx->host_saved)
 		return;
 	vmx->host_saved = false;
+	pi_put(vcpu);
 	load_host_msrs(vcpu, &c->host);
 	/*
 	 * An exit leaves null selectors, and limits of 64 KiB and 0x67 in GDTR and TR. A selector
@@ -306,6 +308,8 @@ int backend_vcpu_init(struct vcpu *vcpu)
 	vmx_intercept_msr(vmx, MSR_GS_BASE, false, false);
 	vmx_intercept_msr(vmx, MSR_KERNEL_GS_BASE, false, false);
 
+	pi_vcpu_init(vcpu);
+
 	/* A region is clear only after VMCLEAR has initialized it. */
 	preempt_disable();
 	vmx_vmclear(vmx->vmcs_pa);
@@ -314,6 +318,7 @@ int backend_vcpu_init(struct vcpu *vcpu)
 	vcpu_load(vcpu);
 	write_initial_controls(vcpu);
 	write_host_constants();
+	apicv_vcpu_init(vcpu);
 	vcpu_put(vcpu);
 	return 0;
 }
@@ -331,8 +336,15 @@ void backend_vcpu_destroy(struct vcpu *vcpu)
 
 int backend_vm_init(struct vm *vm)
 {
+	int r = apicv_vm_init(vm);
+
+	if (r)
+		return r;
 	vm->arch.ept = ept_create();
-	return vm->arch.ept ? 0 : -ENOMEM;
+	if (vm->arch.ept)
+		return 0;
+	apicv_vm_destroy(vm);
+	return -ENOMEM;
 }
 
 void backend_vm_destroy(struct vm *vm)
@@ -340,4 +352,5 @@ void backend_vm_destroy(struct vm *vm)
 	if (vm->arch.ept)
 		ept_destroy(vm->arch.ept);
 	vm->arch.ept = NULL;
+	apicv_vm_destroy(vm);
 }

@@ -23,7 +23,9 @@
 #define VMCS_GUEST_GS_SEL	 0x080a
 #define VMCS_GUEST_LDTR_SEL	 0x080c
 #define VMCS_GUEST_TR_SEL	 0x080e
-#define VMCS_GUEST_INTR_STATUS	 0x0810 /* RVI in bits 7:0, SVI in bits 15:8 */
+#define VMCS_GUEST_INTR_STATUS	 0x0810
+#define   INTR_STATUS_RVI	 0x00ffu /* highest requesting vector */
+#define   INTR_STATUS_SVI	 0xff00u /* highest vector in service */
 #define VMCS_HOST_ES_SEL	 0x0c00
 #define VMCS_HOST_CS_SEL	 0x0c02
 #define VMCS_HOST_SS_SEL	 0x0c04
@@ -297,6 +299,10 @@
 #define QUAL_EPT_FETCH		 (1ul << 2)
 #define QUAL_EPT_PRESENT	 (7ul << 3) /* some right was granted by the entry */
 #define QUAL_EPT_NMI_UNBLOCK	 (1ul << 12)
+#define QUAL_APIC_OFFSET	 0xffful
+#define QUAL_APIC_TYPE		 0xf000ul
+#define   QUAL_APIC_READ	 0 /* linear, by an instruction's data access */
+#define   QUAL_APIC_WRITE	 1
 
 #endif
 /* clang-format on */

@@ -9,6 +9,7 @@
 #include <linux/list.h>
 #include <asm/trapnr.h>
 #include <backend.h>
+#include "apicv.h"
 #include "vmcs.h"
 
 #undef pr_fmt
@@ -21,6 +22,8 @@ struct vmx_caps {
 	u32 proc_allowed; /* of VMCS_CTRL_PROC: what may be set now and then */
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	bool ept_ad, ept_2m, ept_1g;
+	u32 apicv;            /* APICV_*: what may be used */
+	u32 apicv_off;        /* APICV_OFF_*: if delivery may not */
 	bool flush_l1d, verw; /* what this host needs against L1TF and MDS at entry */
 };
 extern struct vmx_caps vmx_caps;
@@ -68,6 +71,16 @@ struct vmx_vcpu {
 	u32 proc2;
 	u32 entry; /* VMCS_CTRL_ENTRY */
 
+	/* APIC virtualization: apicv.c; written by the vCPU's thread */
+	u32 apicv;          /* APICV_* in force */
+	u32 apicv_off;      /* APICV_OFF_*: why delivery is not */
+	u32 tpr_threshold;  /* VMCS_CTRL_TPR_THRESHOLD */
+	bool needs_no_page; /* counted in vm->arch.no_page_vcpus */
+
+	/* posted_intr.c, where the locks are */
+	struct list_head pi_node; /* in the sleepers of ->pi_cpu */
+	int pi_cpu;               /* -1: on no list */
+
 	/* the last exit */
 	u32 exit_reason;
 	u32 exit_intr_info;
@@ -95,7 +108,27 @@ void vmcs_clear(struct vmx_vcpu *vmx); /* from any CPU; sleeps not, waits for an
 void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on);
 void vmx_intercept_msr(struct vmx_vcpu *vmx, u32 msr, bool read, bool write);
 
+/* --- apicv.c --- */
+void apicv_caps_init(void); /* after the control words are known: takes its own out of them */
+int apicv_vm_init(struct vm *vm);
+void apicv_vm_destroy(struct vm *vm);
+void apicv_vcpu_init(struct vcpu *vcpu); /* VMCS current */
+
+/* --- posted_intr.c --- */
+bool pi_available(void); /* the kernel's vectors can be used */
+void pi_module_init(void);
+void pi_module_exit(void);
+void pi_vcpu_init(struct vcpu *vcpu);
+void pi_load(struct vcpu *vcpu, int cpu); /* preemption off */
+void pi_put(struct vcpu *vcpu);           /* preemption off */
+void pi_cpu_offline(void);                /* on that CPU, no task left */
+/* A device posts to vCPUs of @vm from now on; not any more. Under vm->irq_lock. -EOPNOTSUPP. */
+int pi_device_added(struct vm *vm);
+void pi_device_removed(struct vm *vm);
+
 /* --- ept.c --- */
+/* Let accesses to the default LAPIC address hit the VM's APIC-access page, or nothing. */
+void ept_map_apic_access(struct vm *vm, bool map);
 struct ept *ept_create(void);
 void ept_destroy(struct ept *ept);
 u64 ept_pointer(const struct ept *ept);
