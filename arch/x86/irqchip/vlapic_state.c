@@ -59,8 +59,10 @@ static bool sanitize(const struct vlapic *apic, u32 offset, u32 *word)
 		return true;
 	case LAPIC_ISR0:
 	case LAPIC_TMR0:
-	case LAPIC_IRR0:
 		*word &= 0xffff0000u; /* vectors 0 .. 15 don't exist */
+		return true;
+	case LAPIC_IRR0:
+		/* They don't here, but read back as set; no PPR lets class 0 through. */
 		return true;
 	case LAPIC_LVT_CMCI:
 		if (!apic->has_cmci)
