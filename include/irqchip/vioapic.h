@@ -35,7 +35,7 @@ struct vioapic {
 	union ioapic_rte rte[IOAPIC_NR_PINS];
 	u32 lines[IOAPIC_NR_PINS];    /* bit s: source s asserts the pin */
 	u8 in_flight[IOAPIC_NR_PINS]; /* vector of the level message that set remote IRR */
-	u32 storm[IOAPIC_NR_PINS];    /* EOIs in a row that found the line high */
+	u32 storm[IOAPIC_NR_PINS];    /* EOIs in a row that left the line high */
 	u32 irr;                      /* pins seen high (level) or risen and still high (edge) */
 	u32 sent;                     /* edge pins whose present edge has been sent */
 	u32 held;                     /* pins held back by the storm limit */

@@ -72,8 +72,8 @@ static void fill_resample(union argument *a)
 	a->irqfd.resamplefd = (uint32_t)eventfd(0, EFD_CLOEXEC);
 }
 
-#define OK       0
-#define ANY      (-1) /* not this test's business */
+#define OK  0
+#define ANY (-1) /* not this test's business */
 
 struct call {
 	const char *name;

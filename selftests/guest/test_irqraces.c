@@ -7,7 +7,7 @@
  */
 #include <poll.h>
 #include <sys/eventfd.h>
-#include "kvmtest.h"
+#include "lib.h"
 
 #define VECTOR     0x51
 #define OTHER      0x62
@@ -28,6 +28,11 @@ static void on_irq(struct guest_frame *f)
 {
 	count[f->vector]++;
 	xapic_write(APIC_EOI, 0);
+}
+
+static bool gave_up(const struct vcpu *v)
+{
+	return v->error[0] || v->finished || test_timed_out;
 }
 
 /* --- a host thread that repeats something until it is told to stop --- */
@@ -53,7 +58,8 @@ static void *hammer_thread(void *arg)
 	return NULL;
 }
 
-static void hammer_start(struct hammer *h, struct vm *vm, int (*once)(struct hammer *, unsigned int))
+static void hammer_start(struct hammer *h, struct vm *vm,
+			 int (*once)(struct hammer *, unsigned int))
 {
 	h->vm = vm;
 	h->once = once;
@@ -63,7 +69,7 @@ static void hammer_start(struct hammer *h, struct vm *vm, int (*once)(struct ham
 /* It has been at it at least @n times. */
 static void hammer_stop(struct hammer *h, unsigned long n)
 {
-	while (h->done < n && !h->error)
+	while (h->done < n && !h->error && !test_timed_out)
 		sched_yield();
 	h->stop = true;
 	pthread_join(h->thread, NULL);
@@ -117,7 +123,7 @@ static void sending_payload(uint64_t arg)
 	while (ready < 2)
 		cpu_relax();
 	for (uint32_t i = 0; i < MODES_IPIS || progress < 20; i++) {
-		xapic_write(APIC_ICR_HI, (i % 9) << 24);              /* IDs that come and go */
+		xapic_write(APIC_ICR_HI, (i % 9) << 24);               /* IDs that come and go */
 		xapic_write(APIC_ICR_LO, (i % 2 ? 0x800 : 0) | OTHER); /* physical, logical */
 		xapic_write(APIC_ICR_HI, 0xffu << 24);
 		xapic_write(APIC_ICR_LO, (i % 4 == 3 ? 0x900 : 0) | OTHER); /* broadcast, lowest */
@@ -188,22 +194,23 @@ static void level_payload(uint64_t arg)
 	guest_sync_values(4, count[VECTOR], 0, 0, 0);
 }
 
+static void wait_until(struct vcpu *v, volatile uint64_t *counter, uint64_t n)
+{
+	uint64_t aim = *counter + n;
+
+	while (*counter < aim && !gave_up(v))
+		sched_yield();
+	if (*counter < aim)
+		vcpu_stop(v); /* says why */
+}
+
 static struct vcpu *level_guest(void)
 {
 	struct vcpu *v = guest_new_irqchip(level_payload, 0);
 
 	vcpu_start(v);
-	while (!in_guest(v->vm, ready) && !v->error[0])
-		sched_yield();
+	wait_until(v, &in_guest(v->vm, ready), 1);
 	return v;
-}
-
-static void wait_until(struct vcpu *v, volatile uint64_t *counter, uint64_t n)
-{
-	uint64_t aim = *counter + n;
-
-	while (*counter < aim && !v->error[0] && !v->finished)
-		sched_yield();
 }
 
 /* All sources are low: interrupts end, and nothing is left in flight. */
@@ -266,8 +273,8 @@ static void deassign(struct vm *vm, struct kvm_irqfd irqfd)
 }
 
 /*
- * I8: two sources of one line, each at its own pace, against a guest that ends the interrupts. While
- * one holds the line the interrupts keep coming, whatever the other does.
+ * I8: two sources of one line, each at its own pace, against a guest that ends the interrupts.
+ * While one holds the line the interrupts keep coming, whatever the other does.
  */
 static void I8_sources_of_a_line(void **state)
 {
@@ -347,8 +354,7 @@ static void I10_resamplers_against_routing(void **state)
 	vm = v->vm;
 	in_guest(vm, guest_handler[OTHER]) = on_irq;
 	vcpu_start(v);
-	while (!in_guest(vm, ready) && !v->error[0])
-		sched_yield();
+	wait_until(v, &in_guest(vm, ready), 1);
 	hammer_start(&router, vm, reroute);
 	hammer_start(&device, vm, raise_by_irqfd);
 	for (unsigned long i = 0; i < rounds(50); i++) {
@@ -383,7 +389,7 @@ static volatile uint64_t port_rounds;
 
 static void ports_payload(uint64_t seed)
 {
-	static const uint16_t ports[] = { 0x40, 0x41, 0x42, 0x43, 0x61, 0x20,
+	static const uint16_t ports[] = { 0x40, 0x41, 0x42, 0x43,  0x61, 0x20,
 					  0x21, 0xa0, 0xa1, 0x4d0, 0x4d1 };
 
 	while (!stop_guest) {
@@ -483,7 +489,7 @@ static void sleeper_payload(uint64_t arg)
 static bool arrives(struct vcpu *v, uint32_t vector, uint64_t n)
 {
 	while (in_guest(v->vm, count[vector]) < n)
-		if (v->error[0] || v->finished)
+		if (gave_up(v))
 			return false;
 		else
 			sched_yield();
@@ -508,8 +514,7 @@ static void L12_no_wakeup_is_lost(void **state)
 
 	(void)state;
 	vcpu_start(v);
-	while (!in_guest(v->vm, ready) && !v->error[0])
-		sched_yield();
+	wait_until(v, &in_guest(v->vm, ready), 1);
 	hammer_start(&msis, v->vm, next_msi);
 	for (uint64_t i = 1; i <= rounds(300); i++) {
 		vm_irq_line(v->vm, 4, 1);
@@ -524,12 +529,9 @@ static void L12_no_wakeup_is_lost(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	TEST(L4_modes_toggle_under_messages),
-	TEST(I6_stuck_line),
-	TEST(I8_sources_of_a_line),
-	TEST(I3_resampler_raises_its_own_line),
-	TEST(I10_resamplers_against_routing),
-	TEST(T3_ports_from_everywhere),
+	TEST(L4_modes_toggle_under_messages), TEST(I6_stuck_line),
+	TEST(I8_sources_of_a_line),           TEST(I3_resampler_raises_its_own_line),
+	TEST(I10_resamplers_against_routing), TEST(T3_ports_from_everywhere),
 	TEST(L12_no_wakeup_is_lost),
 };
 

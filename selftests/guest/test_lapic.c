@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The local APIC's rules by real instructions: every x2APIC MSR with every bit, the state machine of
- * IA32_APIC_BASE, accesses of the xAPIC page that no driver makes, TPR and CR8 and PPR, nesting,
+ * The local APIC's rules by real instructions: every x2APIC MSR with every bit, the state machine
+ * of IA32_APIC_BASE, accesses of the xAPIC page that no driver makes, TPR and CR8 and PPR, nesting,
  * software disable, ESR. test_apic.c has what drivers do. Source: SDM "Advanced Programmable
  * Interrupt Controller (APIC)"; the expectations are written from there, not from the core's table.
  */
@@ -52,23 +52,23 @@ struct x2apic_rule {
 #define ICR_BITS    (0xfffUL | 3UL << 14 | 3UL << 18 | 0xffffffffUL << 32)
 
 static const struct x2apic_rule x2apic_rules[] = {
-	{ 0x02, 0x03, true, false },                                      /* ID, version */
-	{ 0x08, 0x08, true, true, 0xff },                                 /* TPR */
-	{ 0x0a, 0x0a, true, false },                                      /* PPR */
-	{ 0x0b, 0x0b, false, true, 0 },                                   /* EOI */
-	{ 0x0d, 0x0d, true, false },                                      /* LDR */
-	{ 0x0f, 0x0f, true, true, 0x1ff, 1UL << 9 | 1UL << 12 },          /* SVR */
-	{ 0x10, 0x27, true, false },                                      /* ISR, TMR, IRR */
-	{ 0x28, 0x28, true, true, 0 },                                    /* ESR */
-	{ 0x30, 0x30, true, true, ICR_BITS, 1UL << 12 },                  /* ICR */
-	{ 0x32, 0x32, true, true, LVT_BITS | 3UL << 17, LVT_STATUS },     /* timer */
-	{ 0x33, 0x34, true, true, LVT_DM_BITS, LVT_STATUS },              /* thermal, PMI */
-	{ 0x35, 0x36, true, true, LINT_BITS, LVT_STATUS | LVT_REMOTE },   /* LINT0, LINT1 */
-	{ 0x37, 0x37, true, true, LVT_BITS, LVT_STATUS },                 /* error */
-	{ 0x38, 0x38, true, true, 0xffffffff },                           /* initial count */
-	{ 0x39, 0x39, true, false },                                      /* current count */
-	{ 0x3e, 0x3e, true, true, 0xb },                                  /* divide */
-	{ 0x3f, 0x3f, false, true, 0xff },                                /* self IPI */
+	{ 0x02, 0x03, true, false },                                    /* ID, version */
+	{ 0x08, 0x08, true, true, 0xff },                               /* TPR */
+	{ 0x0a, 0x0a, true, false },                                    /* PPR */
+	{ 0x0b, 0x0b, false, true, 0 },                                 /* EOI */
+	{ 0x0d, 0x0d, true, false },                                    /* LDR */
+	{ 0x0f, 0x0f, true, true, 0x1ff, 1UL << 9 | 1UL << 12 },        /* SVR */
+	{ 0x10, 0x27, true, false },                                    /* ISR, TMR, IRR */
+	{ 0x28, 0x28, true, true, 0 },                                  /* ESR */
+	{ 0x30, 0x30, true, true, ICR_BITS, 1UL << 12 },                /* ICR */
+	{ 0x32, 0x32, true, true, LVT_BITS | 3UL << 17, LVT_STATUS },   /* timer */
+	{ 0x33, 0x34, true, true, LVT_DM_BITS, LVT_STATUS },            /* thermal, PMI */
+	{ 0x35, 0x36, true, true, LINT_BITS, LVT_STATUS | LVT_REMOTE }, /* LINT0, LINT1 */
+	{ 0x37, 0x37, true, true, LVT_BITS, LVT_STATUS },               /* error */
+	{ 0x38, 0x38, true, true, 0xffffffff },                         /* initial count */
+	{ 0x39, 0x39, true, false },                                    /* current count */
+	{ 0x3e, 0x3e, true, true, 0xb },                                /* divide */
+	{ 0x3f, 0x3f, false, true, 0xff },                              /* self IPI */
 };
 
 static struct x2apic_rule rule_of(uint32_t nr)
@@ -100,8 +100,10 @@ static void x2apic_matrix_payload(uint64_t cmci)
 		struct x2apic_rule rule = rule_of(nr);
 
 		if (nr == 0x2f && cmci)
-			rule = (struct x2apic_rule){ .readable = true, .writable = true,
-						     .bits = LVT_DM_BITS, .unsaid = LVT_STATUS };
+			rule = (struct x2apic_rule){ .readable = true,
+						     .writable = true,
+						     .bits = LVT_DM_BITS,
+						     .unsaid = LVT_STATUS };
 		if (read_faults(MSR_X2APIC + nr) != !rule.readable)
 			guest_sync_values(98, nr, rule.readable, 0, 0);
 		if (!rule.writable || is_harmless(nr))
@@ -192,7 +194,8 @@ static void transitions_payload(uint64_t strict)
 	for (uint32_t i = 0; i < 3; i++) {
 		for (uint32_t j = 0; j < 4; j++) {
 			go_to(modes[i]);
-			guest_assert_eq(write_faults(MSR_APIC_BASE, base_with(to[j])), faults[i][j]);
+			guest_assert_eq(write_faults(MSR_APIC_BASE, base_with(to[j])),
+					faults[i][j]);
 			guest_assert_eq(rdmsr(MSR_APIC_BASE) & X2APIC,
 					faults[i][j] ? modes[i] : to[j]);
 		}
@@ -202,7 +205,8 @@ static void transitions_payload(uint64_t strict)
 		bool reserved = bit < 8 || bit == 9 || bit >= 52;
 
 		if (reserved && (strict || bit >= 52))
-			guest_assert(write_faults(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | 1UL << bit));
+			guest_assert(
+				write_faults(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | 1UL << bit));
 	}
 }
 
@@ -459,7 +463,7 @@ static void gate_payload(uint64_t mode)
 	enable(mode);
 	for (uint32_t vector = 0x31; vector < 0x100; vector += 0x10)
 		guest_handler[vector] = on_gate;
-	for (uint32_t class = 3; class < 16; class++) {
+	for (uint32_t class = 3; class < 16; class ++) {
 		uint32_t vector = class << 4 | 1;
 
 		for (uint32_t tpr = 0; tpr < 16; tpr++) {

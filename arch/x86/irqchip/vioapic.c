@@ -133,7 +133,6 @@ int vioapic_set_pin(struct vioapic *v, u32 pin, u32 source, bool level, struct i
 
 	if (!v->lines[pin]) {
 		v->irr &= ~(u32)BIT(pin);
-		v->storm[pin] = 0;
 	} else if (level) {
 		bool rose = !(v->irr & BIT(pin));
 
@@ -245,6 +244,25 @@ bool vioapic_handles_vector(const struct vioapic *v, u8 vector)
 	return READ_ONCE(v->eoi_vectors[vector / 32]) & BIT(vector % 32);
 }
 
+/*
+ * The line is high behind an EOI: one more round of a storm, be it that it never fell or that a
+ * resampler has raised it, and thereby sent the next interrupt, while it was acknowledged.
+ */
+static int rescan_level_locked(struct vioapic *v, u32 pin, struct irq_msg *out)
+{
+	bool sent_already = is_in_flight(v, pin);
+	int ret = send_locked(v, pin, out);
+
+	if ((ret <= 0 && !sent_already) || ++v->storm[pin] < VIOAPIC_STORM_LIMIT)
+		return ret;
+	/* Take the message back, or keep the next one: it goes out after vioapic_resume(). */
+	if (ret > 0)
+		v->rte[pin].remote_irr = 0;
+	v->held |= BIT(pin);
+	v->storm[pin] = 0;
+	return -EAGAIN;
+}
+
 int vioapic_rescan_pin(struct vioapic *v, u32 pin, struct irq_msg *out)
 {
 	unsigned long flags;
@@ -255,16 +273,10 @@ int vioapic_rescan_pin(struct vioapic *v, u32 pin, struct irq_msg *out)
 
 	irq_lock(&v->lock, flags);
 	if (!(v->irr & BIT(pin))) {
+		v->storm[pin] = 0;
 		ret = 0;
 	} else if (is_level(&v->rte[pin])) {
-		ret = send_locked(v, pin, out);
-		if (ret > 0 && ++v->storm[pin] >= VIOAPIC_STORM_LIMIT) {
-			/* Take the message back: it goes out after vioapic_resume(). */
-			v->rte[pin].remote_irr = 0;
-			v->held |= BIT(pin);
-			v->storm[pin] = 0;
-			ret = -EAGAIN;
-		}
+		ret = rescan_level_locked(v, pin, out);
 	} else if (!(v->sent & BIT(pin))) {
 		/* Only a state image leaves an edge unsent, and perhaps without a line to end it. */
 		ret = send_locked(v, pin, out);
