@@ -176,6 +176,7 @@ struct vm_arch {
 	u32 max_vcpu_ids; /* KVM_CAP_MAX_VCPU_ID as enabled, 0: not */
 	spinlock_t tsc_lock;
 	s64 tsc_offset;      /* of vCPUs whose TSCs run together; under tsc_lock */
+	bool tsc_was_set;    /* by userspace; under tsc_lock */
 	s64 kvmclock_offset; /* ns: KVM_GET_CLOCK = now + offset */
 	u32 default_tsc_khz;
 };

@@ -32,8 +32,10 @@ static void set_tsc_offset(struct vcpu *vcpu, s64 offset)
 
 /*
  * QUIRK(tsc-sync): userspace sets the TSCs of all vCPUs one by one and means "equal", though time
- * passes in between. So a value within a second of what the VM's other vCPUs show joins them, and
- * so does 0, which VMMs write at reset. Linux KVM does the same; SMP guests depend on it.
+ * passes in between. So a value within a second of one set before joins that, and 0, which VMMs
+ * write at reset, joins whatever the VM's vCPUs show. Linux KVM does the same; SMP guests depend on
+ * it. What a new VM shows by itself is nothing to join: a young guest that is restored would see
+ * its TSC go back.
  */
 void vcpu_set_guest_tsc(struct vcpu *vcpu, u64 value)
 {
@@ -41,10 +43,11 @@ void vcpu_set_guest_tsc(struct vcpu *vcpu, u64 value)
 	s64 offset = value - rdtsc();
 
 	spin_lock(&vm->tsc_lock);
-	if (value == 0 || abs(offset - vm->tsc_offset) < (s64)tsc_khz * 1000)
+	if (value == 0 || (vm->tsc_was_set && abs(offset - vm->tsc_offset) < (s64)tsc_khz * 1000))
 		offset = vm->tsc_offset;
 	else
 		vm->tsc_offset = offset;
+	vm->tsc_was_set |= value != 0;
 	spin_unlock(&vm->tsc_lock);
 	set_tsc_offset(vcpu, offset);
 }
