@@ -244,7 +244,8 @@ static u32 op_hostile_lapic(struct world *w, u32 cpu)
 
 		memcpy(image.regs + offset, &word, sizeof(word));
 	}
-	irqchip_set_lapic(&w->m->chip, cpu, &image);
+	if (!irqchip_set_lapic(&w->m->chip, cpu, &image))
+		memcpy(&w->low_irr[cpu], image.regs + LAPIC_IRR, sizeof(u32));
 	return MAY_RESET;
 }
 

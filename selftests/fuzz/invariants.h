@@ -37,8 +37,9 @@ struct world {
 	u32 first_id;                                  /* APIC ID of vCPU 0 */
 	u32 gsi_lines[NR_GSIS];                        /* the model: sources that hold GSI n up */
 	u32 leads_to[KVM_NR_IRQCHIPS][IOAPIC_NR_PINS]; /* and the GSIs that lead to each pin */
-	u32 from_image; /* IOAPIC pins that an image says are high, until driven */
-	u32 unowned;    /* IOAPIC pins whose remote IRR may outlive the interrupt */
+	u32 from_image;       /* IOAPIC pins that an image says are high, until driven */
+	u32 low_irr[NR_CPUS]; /* vectors 0 to 15 that an image put into IRR */
+	u32 unowned;          /* IOAPIC pins whose remote IRR may outlive the interrupt */
 	struct snapshot before;
 	u32 work;
 };
@@ -165,7 +166,9 @@ static void check_lapic(struct world *w, u32 cpu)
 
 	CHECK(vlapic_highest_isr(apic) == isr);
 	CHECK(vlapic_update_ppr(apic) == ((tpr & 0xf0) >= isr_class ? tpr : isr_class));
-	CHECK(!(bank(apic, LAPIC_IRR, 0) & 0xffff) && !(bank(apic, LAPIC_ISR, 0) & 0xffff));
+	/* No vector below 16 is accepted; what an image brings stays where it is (invariant L7). */
+	CHECK(!(bank(apic, LAPIC_ISR, 0) & 0xffff));
+	CHECK(!(pending(apic, 0) & 0xffff & ~w->low_irr[cpu]));
 	/* What is requested or in IRR is not forgotten. */
 	for (i = 0; i < 8; i++)
 		CHECK(!(apic->posted->pir[i] | apic->staged[i]) || vlapic_has_requests(apic));
