@@ -69,6 +69,11 @@ coverage:
 check-debug:
 	@tools/check/debug $(TEST)
 
+## make check-upstream the kernel's own KVM selftests in the lab, on the module and on in-tree KVM,
+##                     compared with Documentation/upstream.rst; TEST=NAME runs one
+check-upstream:
+	@tools/check/upstream $(TEST)
+
 ## make lint           clang-format, W=1, sparse, clang build and analyzer, shellcheck, Python
 lint:
 	@tools/check/lint
@@ -90,4 +95,4 @@ install: module
 clean:
 	rm -rf build
 
-.PHONY: help all module tools selftests setup demo check check-long coverage check-debug lint fuzz lab-shell install clean
+.PHONY: help all module tools selftests setup demo check check-long coverage check-debug check-upstream lint fuzz lab-shell install clean
