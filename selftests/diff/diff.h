@@ -3,7 +3,7 @@
  * The differential test: one stream of operations, run on several implementations of the interrupt
  * controllers, with all visible state printed after each step. This is what the two runners share:
  * the language of the streams (ops.c) and the state (state.c). diff_core.c runs a stream on the
- * portable core, diff_node.c on a device node that speaks the KVM ABI; `compare` reads both.
+ * portable core, diff_node.c on a device node that speaks the KVM ABI; compare.py reads both.
  *
  * Time is left out: streams arm only timers that can't expire, and what counts is not how far a
  * counter got but whether it runs.

@@ -33,6 +33,17 @@ class Difference:
         chip, _, name = self.field.partition(".")
         return chip.startswith("cpu") and name in [f"{offset:03x}" for offset in offsets]
 
+    def reads(self, *offsets):
+        """Is this the value that the guest read from one of these LAPIC registers?"""
+        if self.field != "value" or self.verb not in ("mr", "rdmsr"):
+            return False
+        where = self.args[1] - 0xfee00000 if self.verb == "mr" else (self.args[1] - 0x800) << 4
+        return where in offsets
+
+    @staticmethod
+    def number(text):
+        return int(text, 16)
+
 
 QUIRKS = []
 
@@ -50,11 +61,74 @@ def cmci_at_reset(d):
 
 @quirk
 def ioapic_irr_of_edges(d):
-    """The image's IRR: lines that wait to be sent; there also masked and edge pins that are high."""
+    """The image's IRR: lines that wait to be sent; there every pin that is high and was not sent."""
     if d.field != "ioapic.irr" or d.core & ~d.peer:
         return False
-    return all(d.step.state[f"ioapic.rte{pin}"] & 0x18000 != 0x8000
+    waiting = 0x8000  # level, not masked, and fixed or lowest priority: these must agree
+    return all(d.step.state[f"ioapic.rte{pin}"] & 0x18600 != waiting
                for pin in range(24) if (d.core ^ d.peer) >> pin & 1)
+
+
+@quirk
+def lowered_line(d):
+    """What KVM_IRQ_LINE_STATUS says of a line that goes down means nothing to anybody."""
+    return d.field == "ret" and d.verb == "line" and d.args[1] == 0
+
+
+@quirk
+def coalesced_in_irr(d):
+    """A vector that is in IRR already is coalesced here; there only the IOAPIC's lines coalesce."""
+    return d.field == "ret" and d.verb in ("line", "msi") and int(d.core) == 0 < int(d.peer)
+
+
+@quirk
+def masked_and_high(d):
+    """A masked pin raised again while high: masked here, coalesced there."""
+    return d.field == "ret" and d.verb == "line" and (d.core, d.peer) == ("-1", "0")
+
+
+@quirk
+def lapic_page_in_x2apic(d):
+    """In x2APIC mode there is no page: the access goes on; there it finds a page of RAM."""
+    return (d.field == "value" and d.verb == "mr" and d.args[1] >> 12 == 0xfee00 and
+            d.before[f"cpu{d.args[0]}.apic_base"] & 0xc00 == 0xc00)
+
+
+@quirk
+def pit_null_count(d):
+    """The NULL COUNT bit of the read-back status: always 0 there."""
+    if d.field == "value" and d.verb == "in" and 0x40 <= d.args[1] <= 0x42:
+        return d.number(d.core) & ~0x40 == d.number(d.peer)
+    return d.field.endswith(".status") and d.core & ~0x40 == d.peer
+
+
+@quirk
+def rte_reserved(d):
+    """Reserved bits 55:17 of a redirection entry: 0 here, kept there."""
+    return ".rte" in d.field and d.core == d.peer & ~0x00fffffffffe0000
+
+
+@quirk
+def lvt_read_only(d):
+    """Delivery status and remote IRR of an LVT: read-only here, kept there."""
+    lvts = (0x320, 0x330, 0x340, 0x350, 0x360, 0x370)
+    if d.reads(*lvts):
+        return d.number(d.core) == d.number(d.peer) & ~0x5000
+    return d.lapic(*lvts) and d.core == d.peer & ~0x5000
+
+
+@quirk
+def no_esr(d):
+    """ESR: no error is ever recorded there."""
+    return (d.lapic(0x280) and d.peer == 0) or (d.reads(0x280) and d.number(d.peer) == 0)
+
+
+@quirk
+def x2apic_reserved_read(d):
+    """RDMSR of a reserved MSR of the x2APIC range: #GP here; there the virtual-APIC page's word."""
+    return (d.field in ("fault", "value") and d.verb == "rdmsr" and
+            0x800 <= d.args[1] < 0x900 and d.step.result["fault"] == "13" and
+            d.theirs.result["fault"] == "-1")
 
 
 def explain(names, a_before, a, b_before, b, difference):

@@ -810,6 +810,9 @@ int vlapic_set_base(struct vlapic *apic, u64 value, bool host_initiated, struct 
 	/* A host that restores a machine may set base and registers in either order. */
 	if (!host_initiated && !(value & LAPIC_BASE_ENABLE))
 		vlapic_reset(apic, true);
+	/* SDM "State Changes From xAPIC Mode to x2APIC Mode": ICR's high half is not preserved. */
+	if (!host_initiated && vlapic_x2apic(apic))
+		vlapic_set_reg(apic, LAPIC_ICR_HI, 0);
 	vlapic_update_id(apic);
 	return 0;
 }

@@ -95,6 +95,8 @@ def report(name, steps, at, left, names):
 def compare(reference, peer, masked):
     """TAP for one pair of (name, streams); returns how many streams there were, and failed."""
     names, a, b = (reference[0], peer[0]), reference[1], peer[1]
+    if quirks.PEER in names:  # streams that the peer has not run, by their name
+        a = {stream: steps for stream, steps in a.items() if not stream.startswith("own-")}
     everything, failed = sorted(a.keys() | b.keys()), 0
     for stream in everything:
         at, left = first_difference(a.get(stream, []), b.get(stream, []), names, masked)
@@ -121,4 +123,5 @@ def main():
     sys.exit(1 if failed or not total else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
