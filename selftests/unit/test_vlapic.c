@@ -685,6 +685,30 @@ static void extint_acceptance(void **state)
 	machine_free(m);
 }
 
+/* SDM "Local APIC State After It Has Been Software Disabled": all LVT entries are masked. */
+static void disabling_twice_masks_lint0(void **state)
+{
+	struct machine *m = machine_new(1);
+
+	(void)state;
+	assert_int_equal(rd(m, 0, LAPIC_LVT_LINT0), 0x700);
+	wr(m, 0, LAPIC_SVR, 0xff);
+	assert_int_equal(rd(m, 0, LAPIC_LVT_LINT0), 0x10700);
+	machine_free(m);
+}
+
+/* SDM "State Changes From xAPIC Mode to x2APIC Mode": not preserved, so nothing stale is read. */
+static void icr_high_ends_with_xapic_mode(void **state)
+{
+	struct machine *m = enabled_machine();
+
+	(void)state;
+	wr(m, 0, LAPIC_ICR_HI, 0x7f000000);
+	go_x2apic(m, 0);
+	assert_int_equal(rdmsr(m, 0, x2(LAPIC_ICR_LO)), 0);
+	machine_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -714,6 +738,8 @@ int main(void)
 		cmocka_unit_test(remote_read_wakes),
 		cmocka_unit_test(init_keeps_base_and_id),
 		cmocka_unit_test(extint_acceptance),
+		cmocka_unit_test(disabling_twice_masks_lint0),
+		cmocka_unit_test(icr_high_ends_with_xapic_mode),
 	};
 
 	return cmocka_run_group_tests_name("vlapic", tests, NULL, NULL);

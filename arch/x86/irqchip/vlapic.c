@@ -545,11 +545,11 @@ static void write_svr(struct vlapic *apic, u32 value, u64 now_ns, struct vlapic_
 	settle_timer(apic, now_ns, fx);
 	vlapic_set_reg(apic, LAPIC_SVR, value);
 	apic->svr = value;
-	if (!((old ^ value) & LAPIC_SVR_ENABLE))
-		return;
-	fx->what |= VLAPIC_FX_MAP | VLAPIC_FX_SELF;
+	if ((old ^ value) & LAPIC_SVR_ENABLE)
+		fx->what |= VLAPIC_FX_MAP | VLAPIC_FX_SELF;
 	if (value & LAPIC_SVR_ENABLE)
 		return;
+	/* Also if it was disabled before: the boot CPU comes with LINT0 unmasked. */
 	for (i = 0; i < ARRAY_SIZE(lvt_offsets); i++)
 		write_lvt(apic, lvt_offsets[i], vlapic_reg(apic, lvt_offsets[i]), now_ns, fx);
 }
