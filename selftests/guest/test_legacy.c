@@ -119,6 +119,8 @@ static void poll_payload(uint64_t arg)
 static void pic_poll(void **state)
 {
 	(void)state;
+	if (!on_apicvisor())
+		skip_because("the peer's poll answers without bit 7");
 	run_with_lines(poll_payload, false);
 }
 
@@ -247,6 +249,8 @@ static void special_mask_payload(uint64_t arg)
 static void pic_special_mask(void **state)
 {
 	(void)state;
+	if (!on_apicvisor())
+		skip_because("the peer's special mask mode keeps lower inputs out");
 	run_with_lines(special_mask_payload, false);
 }
 
@@ -309,6 +313,8 @@ static void read_back_payload(uint64_t arg)
 static void pit_read_back(void **state)
 {
 	(void)state;
+	if (!on_apicvisor())
+		skip_because("the peer's status has no null count");
 	run_with_lines(read_back_payload, true);
 }
 
@@ -337,6 +343,8 @@ static void gate_payload(uint64_t arg)
 static void pit_gate(void **state)
 {
 	(void)state;
+	if (!on_apicvisor())
+		skip_because("the peer's gate does not hold the count");
 	run_with_lines(gate_payload, true);
 }
 
