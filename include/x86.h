@@ -104,7 +104,7 @@ struct x86_msrs {
 	u64 pat, misc_enable, tsc_adjust, feature_control, smi_count, microcode;
 	u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[X86_MTRR_VAR], mtrr_mask[X86_MTRR_VAR];
 	u64 mcg_cap, mcg_status, mcg_ctl, mce_bank[X86_MCE_BANKS][4], mci_ctl2[X86_MCE_BANKS];
-	u64 misc_features, platform_info;
+	u64 misc_features, platform_info, hwcr;
 };
 
 /* A port access that userspace must finish (KVM_EXIT_IO); the data is in the PIO page. */

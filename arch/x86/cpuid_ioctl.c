@@ -88,17 +88,19 @@ void vcpu_update_cpuid(struct vcpu *vcpu)
 
 /* --- ioctls --- */
 
-/* Hand out @n entries; -E2BIG with the number in nent if there is less room. */
+/* Hand out @n entries and their number; -E2BIG, and nent as it was, if there is less room. */
 static long copy_list(void __user *arg, const struct kvm_cpuid_entry2 *entries, u32 n)
 {
 	struct kvm_cpuid2 __user *user = arg;
 	struct kvm_cpuid2 head;
 
-	if (copy_from_user(&head, user, sizeof(head)) || put_user(n, &user->nent))
+	if (copy_from_user(&head, user, sizeof(head)))
 		return -EFAULT;
 	if (head.nent < n)
 		return -E2BIG;
-	return copy_to_user(user->entries, entries, n * sizeof(*entries)) ? -EFAULT : 0;
+	if (copy_to_user(user->entries, entries, n * sizeof(*entries)) || put_user(n, &user->nent))
+		return -EFAULT;
+	return 0;
 }
 
 long cpuid_ioctl_supported(void __user *arg)

@@ -320,6 +320,13 @@ static int complete_string_in(struct vcpu *vcpu)
 
 	if (instruction_is_stale(vcpu, m))
 		return 1;
+	/* Userspace may have changed the count meanwhile: the instruction goes on with the new one.
+	 */
+	m->before.gpr[REG_RCX] = vcpu_reg(vcpu, REG_RCX);
+	m->x.st.gpr[REG_RCX] = m->before.gpr[REG_RCX];
+	count = min_t(u64, count, ginsn_string_count(&m->x.insn, &m->x.st, m->x.acc[1].addr));
+	if (!count)
+		return 1;
 	if (vm_write_guest(vcpu->vm, m->piece[0].gpa, vcpu->pio_data, (size_t)count * size))
 		return io_emulation_failed(vcpu, m->x.insn.bytes, m->x.insn.len);
 	ginsn_string_advance(&m->x.insn, &m->x.st, count);

@@ -47,6 +47,9 @@
 #define MTRR_BASE_RES     GENMASK_ULL(11, 8)
 #define MTRR_MASK_RES     GENMASK_ULL(10, 0)
 
+#define HWCR_KEPT         (BIT_ULL(18) | BIT_ULL(24))            /* McStatusWrEn, TscFreqSel */
+#define HWCR_IGNORED      (BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8)) /* TlbCacheDis, FFDIS, IgnneEm */
+
 /* Not zero: guests divide by the bus ratio in bits 44:40. */
 #define PERF_STATUS_VALUE (4ULL << 40)
 
@@ -345,6 +348,16 @@ static int set_microcode(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return 0;
 }
 
+/*
+ * AMD's hardware configuration, of which userspace may keep two bits in any vCPU and write three
+ * more that are forgotten. Guests are Intel's and have no such register.
+ */
+static int set_hwcr(struct vcpu *vcpu, u32 msr, u64 value, bool host)
+{
+	vcpu->arch.msr.hwcr = value & HWCR_KEPT;
+	return 0;
+}
+
 /* --- the table --- */
 
 #define KEPT(field) .word = offsetof(struct x86_msrs, field) / sizeof(u64)
@@ -408,6 +421,8 @@ static const struct msr_row msr_table[] = {
 	{ MSR_SYSCALL_MASK, 1, MSR_SAVED, .reserved = ~0xffffffffULL, BACKEND },
 	{ MSR_FS_BASE, 2, MSR_RW | MSR_CANON, BACKEND }, /* and GS_BASE: saved with SREGS */
 	{ MSR_KERNEL_GS_BASE, 1, MSR_SAVED | MSR_CANON, BACKEND },
+	{ MSR_K7_HWCR, 1, MSR_HW, .reserved = ~(HWCR_KEPT | HWCR_IGNORED), KEPT(hwcr),
+	  .set = set_hwcr },
 	{ MSR_TSC_AUX, 1, MSR_SAVED | MSR_RDTSCP, .reserved = ~0xffffffffULL,
 	  .guest = guest_has_tsc_aux, BACKEND },
 };

@@ -343,6 +343,7 @@ static void supported_cpuid_e2big_until_it_fits(void **state)
 	assert_int_equal(c->nent, nent);
 	c->nent = nent - 1;
 	must_fail(E2BIG, ioctl(fd, KVM_GET_SUPPORTED_CPUID, c));
+	assert_int_equal(c->nent, nent - 1);
 	free(c);
 	close(fd);
 }

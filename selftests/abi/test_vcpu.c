@@ -108,6 +108,20 @@ static void sregs_refuses_what_the_processor_refuses(void **state)
 	must_fail(EFAULT, ioctl(v->fd, KVM_GET_SREGS, NULL));
 }
 
+/* Clients set CR4 before they say what the processor is: anything goes that the host has. */
+static void sregs_take_the_hosts_cr4_before_cpuid(void **state)
+{
+	struct vcpu *v = new_vcpu();
+	struct kvm_sregs in, out;
+
+	(void)state;
+	must(ioctl(v->fd, KVM_GET_SREGS, &in));
+	in.cr4 |= 0x207ff; /* VME to OSXMMEXCPT, and PCIDE outside long mode */
+	must(ioctl(v->fd, KVM_SET_SREGS, &in));
+	must(ioctl(v->fd, KVM_GET_SREGS, &out));
+	assert_int_equal(out.cr4, in.cr4);
+}
+
 static void fpu_round_trip(void **state)
 {
 	struct vcpu *v = new_vcpu();
@@ -414,6 +428,23 @@ static void msr_values_are_checked(void **state)
 	}
 }
 
+static void hwcr_keeps_two_bits(void **state)
+{
+	struct vcpu *v = new_vcpu();
+
+	(void)state;
+	for (int bit = 0; bit < 64; bit++) {
+		bool kept = bit == 18 || bit == 24;
+		bool taken = kept || bit == 3 || bit == 6 || bit == 8;
+
+		if (!on_apicvisor() && bit == 24)
+			continue; /* the peer refuses it on older kernels */
+		assert_int_equal(vcpu_set_msr(v, 0xc0010015, 1UL << bit), taken);
+		assert_int_equal(vcpu_get_msr(v, 0xc0010015), kept ? 1UL << bit : 0);
+		assert_int_equal(vcpu_set_msr(v, 0xc0010015, 0), 1);
+	}
+}
+
 /* --- CPUID --- */
 
 static void cpuid_round_trip(void **state)
@@ -668,6 +699,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(reset_state),
 	TEST(sregs_round_trip_in_long_mode),
 	TEST(sregs_refuses_what_the_processor_refuses),
+	TEST(sregs_take_the_hosts_cr4_before_cpuid),
 	TEST(fpu_round_trip),
 	TEST(xsave_round_trip),
 	TEST(xsave_refuses_unknown_components),
@@ -681,6 +713,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(every_listed_msr_round_trips),
 	TEST(qemu_msrs_are_settable),
 	TEST(msr_values_are_checked),
+	TEST(hwcr_keeps_two_bits),
 	TEST(cpuid_round_trip),
 	TEST(cpuid_count_is_bounded),
 	TEST(mp_state),

@@ -167,6 +167,44 @@ static void rep_ins_sizes(void **state)
 		do_string_io((struct string_io){ GUEST_FREE + 0x1000, 10, size, false, true });
 }
 
+static void recounted_ins_payload(uint64_t count)
+{
+	uint64_t rcx = count, rdi = GUEST_FREE + 0x1000;
+
+	asm volatile("rep insb" : "+c"(rcx), "+D"(rdi) : "d"(PORT) : "memory");
+	guest_assert_eq(rcx, 0);
+	guest_sync(rdi - (GUEST_FREE + 0x1000));
+}
+
+static struct vcpu *ins_with_another_count(uint64_t count)
+{
+	struct vcpu *v = guest_new(recounted_ins_payload, 3);
+	struct kvm_regs regs;
+
+	memset(expect_pio(v, KVM_EXIT_IO_IN, PORT, 1, 3), 0xaa, 3);
+	regs = vcpu_regs(v);
+	regs.rcx = count;
+	must(ioctl(v->fd, KVM_SET_REGS, &regs));
+	return v;
+}
+
+/* The count may be changed while userspace fetches the elements: down, to zero and up. */
+static void ins_goes_on_with_the_new_count(void **state)
+{
+	struct vcpu *v = ins_with_another_count(1);
+
+	(void)state;
+	expect_sync(v, 1);
+	expect_done(v);
+	v = ins_with_another_count(0);
+	expect_sync(v, 0);
+	expect_done(v);
+	v = ins_with_another_count(5);
+	memset(expect_pio(v, KVM_EXIT_IO_IN, PORT, 1, 2), 0xaa, 2);
+	expect_sync(v, 5);
+	expect_done(v);
+}
+
 static void rep_downwards(void **state)
 {
 	(void)state;
@@ -632,6 +670,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(registers_may_change_during_an_out),
 	TEST(rep_outs_sizes),
 	TEST(rep_ins_sizes),
+	TEST(ins_goes_on_with_the_new_count),
 	TEST(rep_downwards),
 	TEST(rep_more_than_a_page),
 	TEST(rep_zero_times),
