@@ -145,7 +145,10 @@ static int send_msi_anywhere(struct hammer *h, unsigned int i)
 {
 	struct kvm_msi msi = { .address_lo = 0xfee00000 | (i % 9) << 12 | (i & 12), .data = OTHER };
 
-	return ioctl(h->vm->fd, KVM_SIGNAL_MSI, &msi) < 0 ? errno : 0;
+	if (ioctl(h->vm->fd, KVM_SIGNAL_MSI, &msi) >= 0)
+		return 0;
+	/* For the peer "nobody took it" is -1, which is an errno, too. */
+	return errno == EPERM && !on_apicvisor() ? 0 : errno;
 }
 
 static void L4_modes_toggle_under_messages(void **state)
@@ -306,11 +309,15 @@ static void I8_sources_of_a_line(void **state)
  */
 static void I3_resampler_raises_its_own_line(void **state)
 {
-	struct vcpu *v = level_guest();
 	int fd = eventfd(0, EFD_NONBLOCK);
-	struct kvm_irqfd irqfd = resample_irqfd(v->vm, fd, fd);
+	struct kvm_irqfd irqfd;
+	struct vcpu *v;
 
 	(void)state;
+	if (!on_apicvisor())
+		skip_because("the peer's guest gets no time in between");
+	v = level_guest();
+	irqfd = resample_irqfd(v->vm, fd, fd);
 	assert_true(signal_eventfd(fd));
 	wait_until(v, &in_guest(v->vm, count[VECTOR]), rounds(2000));
 	wait_until(v, &in_guest(v->vm, progress), 3);

@@ -245,6 +245,8 @@ static void reenabled_payload(uint64_t arg)
 static void reenabled_is_reset(void **state)
 {
 	(void)state;
+	if (!on_apicvisor())
+		skip_because("the peer's LAPIC keeps its registers while it is disabled");
 	expect_done(guest_new_irqchip(reenabled_payload, 0));
 }
 
@@ -263,6 +265,8 @@ static void the_page_is_there_in_xapic_mode_only(void **state)
 	struct vcpu *v = guest_new_irqchip(disabled_page_payload, 0);
 
 	(void)state;
+	if (!on_apicvisor()) /* KVM_X86_QUIRK_LAPIC_MMIO_HOLE, as long as nobody disables it */
+		skip_because("the peer has something at that address in every mode");
 	*(uint32_t *)expect_mmio(v, false, XAPIC_BASE + APIC_ID, 4) = 0x12345678;
 	*(uint32_t *)expect_mmio(v, false, XAPIC_BASE + APIC_ID, 4) = 0x23456789;
 	expect_done(v);
@@ -308,9 +312,13 @@ static void odd_accesses_payload(uint64_t strict)
 	guest_assert_eq(at(uint8_t, APIC_VERSION), 0x14);
 	for (uint32_t gap = 4; gap < 16; gap += 4)
 		guest_assert_eq(mmio_read32(XAPIC_BASE + APIC_TPR + gap), 0);
-	/* Narrow, wide and misplaced writes change nothing. */
+	/* A narrow write of the low bytes: a processor that virtualizes the page takes it. */
 	at(uint8_t, APIC_TPR) = 0x11;
+	guest_assert(xapic_read(APIC_TPR) == 0x11 || xapic_read(APIC_TPR) == 0xa5);
 	at(uint16_t, APIC_TPR) = 0x22;
+	guest_assert(xapic_read(APIC_TPR) == 0x22 || xapic_read(APIC_TPR) == 0xa5);
+	xapic_write(APIC_TPR, 0xa5);
+	/* Wide and misplaced ones change nothing. */
 	mmio_write32(XAPIC_BASE + APIC_TPR + 4, 0x33);
 	if (strict) {
 		mmio_write32(XAPIC_BASE + APIC_TPR - 2, 0x440044);
@@ -339,9 +347,9 @@ static void odd_accesses_of_the_page(void **state)
 	struct vcpu *v = guest_new_irqchip(odd_accesses_payload, on_apicvisor());
 
 	(void)state;
-	while (vcpu_run(v) == KVM_EXIT_MMIO) /* the bytes behind the page */
-		assert_true(v->run->mmio.phys_addr >= XAPIC_BASE + PAGE_SIZE);
-	assert_int_equal(v->report->kind, REPORT_DONE);
+	if (on_apicvisor()) /* the byte behind the page */
+		*(uint8_t *)expect_mmio(v, false, XAPIC_BASE + PAGE_SIZE, 1) = 0;
+	expect_done(v);
 }
 
 /* SDM "Error Handling": where there is no register, the access is an error in ESR. */
