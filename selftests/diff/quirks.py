@@ -166,12 +166,6 @@ def poll_of_nothing(d):
             d.before[f"pic{d.args[1] >> 7}.poll"] == 1 and (d.core, d.peer) == ("0", "7"))
 
 
-@quirk
-def cascade_withdrawn(d):
-    """The slave has nothing to ask any more: its request at the master goes; there it stays."""
-    return d.field == "pic0.irr" and d.core == d.peer & ~4
-
-
 def explain(names, a_before, a, b_before, b, difference):
     """The name of the quirk that explains a difference, or None."""
     if PEER not in names:
