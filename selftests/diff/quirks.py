@@ -166,6 +166,12 @@ def poll_of_nothing(d):
             d.before[f"pic{d.args[1] >> 7}.poll"] == 1 and (d.core, d.peer) == ("0", "7"))
 
 
+@quirk
+def nmi_count(d):
+    """Two NMIs latched: "pending" is 1 here; there, from 6.12 on, it is their number."""
+    return d.field.endswith(".nmi_pending") and (d.core, d.peer) == (1, 2)
+
+
 def explain(names, a_before, a, b_before, b, difference):
     """The name of the quirk that explains a difference, or None."""
     if PEER not in names:
