@@ -20,20 +20,30 @@ static void on_irq(struct guest_frame *f)
 
 /* --- P1: transitions and toggles --- */
 
+#define NR_MSRS 0x100
+#define CYCLES  4
+
 static volatile uint32_t tried_msr;
+static volatile uint64_t readable;
 
 static void read_tried(void)
 {
 	rdmsr(tried_msr);
 }
 
-static uint64_t readable_msrs(void)
+static void write_tried(void)
+{
+	wrmsr(tried_msr, 0);
+}
+
+/* How many of the x2APIC MSRs don't fault. */
+static uint64_t try_msrs(void (*access)(void))
 {
 	uint64_t n = 0;
 	uint32_t error;
 
-	for (tried_msr = MSR_X2APIC; tried_msr < MSR_X2APIC + 0x100; tried_msr++)
-		n += guest_catch(read_tried, &error) < 0;
+	for (tried_msr = MSR_X2APIC; tried_msr < MSR_X2APIC + NR_MSRS; tried_msr++)
+		n += guest_catch(access, &error) < 0;
 	return n;
 }
 
@@ -43,28 +53,30 @@ static void go_to(uint64_t bits)
 	      (rdmsr(MSR_APIC_BASE) & ~(uint64_t)(APIC_BASE_ENABLE | APIC_BASE_X2APIC)) | bits);
 }
 
-/* The vCPU has another ID than any CPU of the host. */
+/* What is tried between two odd and even reports, the host counts. */
 static void transitions(uint64_t id)
 {
-	uint64_t readable = 0;
-
-	for (int i = 0; i < 4; i++) {
+	try_msrs(read_tried); /* memory of the fault handler, so that it costs nothing later */
+	for (int i = 0; i < CYCLES; i++) {
 		go_to(APIC_BASE_ENABLE);
 		guest_assert_eq(xapic_read(APIC_ID) >> 24, id);
-		guest_assert_eq(readable_msrs(), 0);
-		guest_sync(i);
+		guest_sync(1);
+		guest_assert_eq(try_msrs(read_tried) + try_msrs(write_tried), 0);
+		guest_sync(2);
 		go_to(APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 		guest_assert_eq(x2apic_read(APIC_ID), id);
 		x2apic_write(APIC_TPR, 0x30);
 		if (!readable)
-			readable = readable_msrs();
-		guest_sync(10 + i);
-		guest_assert_eq(readable_msrs(), readable);
+			readable = try_msrs(read_tried);
+		guest_sync(3);
+		guest_assert_eq(try_msrs(read_tried), readable);
+		guest_sync(4);
 		guest_assert_eq(x2apic_read(APIC_ID), id);
 		guest_assert_eq(read_cr(8), 3);
 		go_to(0);
-		guest_assert_eq(readable_msrs(), 0);
-		guest_sync(20 + i);
+		guest_sync(5);
+		guest_assert_eq(try_msrs(read_tried) + try_msrs(write_tried), 0);
+		guest_sync(6);
 	}
 }
 
@@ -76,32 +88,67 @@ static void block_interrupts(struct vcpu *v, bool block)
 	must(ioctl(v->fd, KVM_SET_GUEST_DEBUG, &debug));
 }
 
+static void expect_tries(struct vcpu *v, uint64_t report, uint64_t reads, uint64_t writes)
+{
+	struct sample before = take_sample(v), after;
+
+	expect_sync(v, report);
+	after = take_sample(v);
+	expect_exits(&before, &after,
+		     COST({ "exit.rdmsr", reads }, { "exit.wrmsr", writes }, { "exit.io", 1 }), 3);
+}
+
+/* In x2APIC mode: ICR and TMCCT always exit; PPR and IRR if no delivery keeps them up to date. */
+static uint64_t open_reads(struct vcpu *v, bool blocked)
+{
+	if (!have.x2apic_mode)
+		return 0;
+	if (!have.apic_register || blocked)
+		return 1; /* the TPR */
+	return in_guest(v->vm, readable) - 2 - (have.virtual_interrupts ? 0 : 9);
+}
+
+/*
+ * The vCPU has another ID than any CPU of the host. An MSR that is open in the wrong mode would be
+ * the host's; where the host's LAPIC is in xAPIC mode that faults as well, so exits are counted,
+ * too.
+ */
 static void P1_no_msr_of_the_host_in_any_mode(void **state)
 {
 	(void)state;
 	need_apicvisor();
-	for (uint64_t toggles = 0; toggles < 2; toggles++) {
-		struct vm *vm = vm_create_irqchip();
-		struct vcpu *v = vcpu_create(vm, 5);
+	for (int toggles = 0; toggles < 2; toggles++) {
+		struct vcpu *v = vcpu_create(vm_create_irqchip(), 5);
 
 		vcpu_long_mode(v, transitions, 5);
-		for (uint64_t i = 0; i < 4; i++) {
-			expect_sync(v, i);
+		for (int i = 0; i < CYCLES; i++) {
+			bool blocked = toggles && (i & 1);
+
+			expect_sync(v, 1);
+			expect_tries(v, 2, NR_MSRS, NR_MSRS);
+			expect_sync(v, 3);
 			if (toggles)
-				block_interrupts(v, i & 1);
-			expect_sync(v, 10 + i);
+				block_interrupts(v, blocked);
+			expect_tries(v, 4, NR_MSRS - open_reads(v, blocked), 0);
+			expect_sync(v, 5);
 			if (toggles)
-				block_interrupts(v, !(i & 1));
-			expect_sync(v, 20 + i);
+				block_interrupts(v, !blocked);
+			expect_tries(v, 6, NR_MSRS, NR_MSRS);
 		}
 		expect_done(v);
-		vm_free(vm);
+		vm_free(v->vm);
 	}
 }
 
 /* --- several modes in one VM --- */
 
 static volatile uint64_t base_of[3];
+
+#define AT_HOME   (XAPIC_BASE | APIC_BASE_ENABLE)
+#define MOVED     (NEW_BASE | APIC_BASE_ENABLE)
+#define BY_MSR    (XAPIC_BASE | APIC_BASE_ENABLE | APIC_BASE_X2APIC)
+#define ALL_BACK  2 /* the row before which the page was away */
+#define USERSPACE 0x5a5a0000u
 
 /* One of three vCPUs; its registers stay its own whatever the others do. */
 static void in_own_mode(uint64_t id)
@@ -122,14 +169,18 @@ static void in_own_mode(uint64_t id)
 			guest_assert_eq(mmio_read32(at + APIC_TPR), 0x10 * id + i);
 		}
 		guest_assert_eq(read_cr(8), id);
+		if (base != AT_HOME) /* nobody's there, and above all not the APIC-access page */
+			guest_assert_eq(xapic_read(APIC_ID), USERSPACE + id);
 		guest_sync(id);
 	}
 }
 
-#define AT_HOME  (XAPIC_BASE | APIC_BASE_ENABLE)
-#define MOVED    (NEW_BASE | APIC_BASE_ENABLE)
-#define BY_MSR   (XAPIC_BASE | APIC_BASE_ENABLE | APIC_BASE_X2APIC)
-#define ALL_BACK 2 /* the row before which the page was away */
+static void run_in_own_mode(struct vcpu *v, uint64_t base)
+{
+	if (base != AT_HOME)
+		*(uint32_t *)expect_mmio(v, false, XAPIC_BASE + APIC_ID, 4) = USERSPACE + v->id;
+	expect_sync(v, v->id);
+}
 
 static void mixed_modes(void **state)
 {
@@ -161,7 +212,7 @@ static void mixed_modes(void **state)
 		for (int turn = 0; turn < 2; turn++) {
 			before = take_sample(v[0]);
 			for (unsigned int i = 0; i < 3; i++)
-				expect_sync(v[i], i);
+				run_in_own_mode(v[i], rows[row][i]);
 		}
 		after = take_sample(v[0]);
 		if (row == ALL_BACK) /* the second turn costs what it costs a VM in one mode */
