@@ -135,7 +135,7 @@ static bool has_posting_devices(const struct vcpu *vcpu)
 /* The vCPU's thread. If not, the descriptor is its own again: pairs with leave_list_locked(). */
 static bool on_wakeup_list(const struct vcpu *vcpu)
 {
-	return smp_load_acquire(&to_vmx(vcpu)->pi_cpu) >= 0;
+	return smp_load_acquire(&vcpu->arch.vmx->pi_cpu) >= 0;
 }
 
 /*
