@@ -156,7 +156,8 @@ static int vcpu_block(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 	vcpu->stats.halts++;
 	vcpu_srcu_unlock(vcpu);
 	backend_pre_block(vcpu);
-	rcuwait_wait_event(&vcpu->wait, arch_vcpu_runnable(vcpu) || backend_block_again(vcpu),
+	/* In this order: a device may come, post and go again between the two looks. */
+	rcuwait_wait_event(&vcpu->wait, backend_block_again(vcpu) || arch_vcpu_runnable(vcpu),
 			   TASK_INTERRUPTIBLE);
 	backend_post_block(vcpu);
 	vcpu_srcu_lock(vcpu);
