@@ -69,6 +69,11 @@ coverage:
 check-debug:
 	@tools/check/debug $(TEST)
 
+## make check-matrix   the interrupt controllers' tests under each set of APIC virtualization features:
+##                     three CPU models, every single feature off; ends with a table
+check-matrix:
+	@tools/check/matrix $(POINTS)
+
 ## make check-upstream the kernel's own KVM selftests in the lab, on the module and on in-tree KVM,
 ##                     compared with Documentation/upstream.rst; TEST=NAME runs one
 check-upstream:
@@ -95,4 +100,4 @@ install: module
 clean:
 	rm -rf build
 
-.PHONY: help all module tools selftests setup demo check check-long coverage check-debug check-upstream lint fuzz lab-shell install clean
+.PHONY: help all module tools selftests setup demo check check-long coverage check-debug check-matrix check-upstream lint fuzz lab-shell install clean

@@ -73,6 +73,8 @@ const char *arch_exit_reason_name(unsigned int reason);
 /* One page for a reader who looks for a lost interrupt; does not stop the vCPU. */
 struct seq_file;
 void arch_show_vcpu(struct seq_file *m, struct vcpu *vcpu);
+/* Files of the architecture's own in vm->debugfs. */
+void arch_add_vm_debugfs(struct vm *vm);
 /* Add vCPU @vcpu's interrupts by path to @counts[IRQ_PATH_NR]. */
 void arch_count_interrupts(struct vcpu *vcpu, u64 *counts);
 

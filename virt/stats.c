@@ -180,6 +180,7 @@ void stats_add_vm(struct vm *vm)
 	snprintf(name, sizeof(name), "%d-%llu", task_pid_nr(current), number);
 	vm->debugfs = debugfs_create_dir(name, root);
 	debugfs_create_file("stats", 0444, vm->debugfs, vm, &vm_stats_fops);
+	arch_add_vm_debugfs(vm);
 }
 
 void stats_add_vcpu(struct vcpu *vcpu)

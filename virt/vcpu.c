@@ -168,6 +168,14 @@ static int vcpu_do_task_work(struct vcpu *vcpu)
 	return -ERESTARTNOHAND;
 }
 
+/* Must KVM_RUN end here? 1: no; else its result. */
+static int vcpu_check_leave(struct vcpu *vcpu)
+{
+	if (signal_pending(current) || compat_immediate_exit(vcpu->run))
+		return vcpu_interrupted(vcpu);
+	return task_work_pending(current) ? vcpu_do_task_work(vcpu) : 1;
+}
+
 /* 0: exit to userspace with run->exit_reason set; < 0: errno. */
 static int vcpu_run_loop(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 {
@@ -180,12 +188,10 @@ static int vcpu_run_loop(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 			r = arch_vcpu_enter(vcpu);
 		else
 			r = vcpu_block(vcpu);
+		if (r > 0)
+			r = vcpu_check_leave(vcpu);
 		if (r <= 0)
 			return r;
-		if (signal_pending(current) || compat_immediate_exit(vcpu->run))
-			return vcpu_interrupted(vcpu);
-		if (task_work_pending(current))
-			return vcpu_do_task_work(vcpu);
 		if (need_resched()) {
 			vcpu_srcu_unlock(vcpu);
 			cond_resched();
@@ -222,7 +228,7 @@ static int vcpu_check_entry(struct vcpu *vcpu)
 		vcpu->stats.signal_exits++;
 		return -EINTR;
 	}
-	return vcpu_must_leave(vcpu) ? vcpu_interrupted(vcpu) : 1;
+	return vcpu_check_leave(vcpu);
 }
 
 /* KVM_RUN. A pending I/O is completed even if userspace asks for an immediate exit. */

@@ -218,6 +218,9 @@ int arch_vcpu_run_begin(struct vcpu *vcpu)
 
 	fpu_load_guest(vcpu);
 	backend_settle_shadow(vcpu); /* userspace may have set RFLAGS and the shadow */
+	if (vcpu->arch.mp_state == KVM_MP_STATE_HALTED && !arch_vcpu_runnable(vcpu) &&
+	    backend_give_halt(vcpu))
+		vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
 	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE) {
 		vcpu->arch.cr8 = vcpu->run->cr8 & 0xf;
 		vcpu_set_request(vcpu, REQ_EVENT);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * debugfs: what a vCPU waits for, on one page. The first place to look for a lost interrupt:
- * pending and in-service vectors, the priority, the timer, and the vCPU's state and requests.
+ * pending and in-service vectors, the priority, the timer, and the vCPU's state and requests. And a
+ * switch beside it: is it APIC virtualization's fault?
  *
  * Reads without stopping the vCPU, so a line may be a few instructions older than the next one.
  */
+#include <linux/debugfs.h>
 #include <linux/ktime.h>
 #include <linux/seq_file.h>
 #include <arch.h>
@@ -75,11 +77,44 @@ void arch_show_vcpu(struct seq_file *m, struct vcpu *vcpu)
 	seq_printf(m, "APIC       ID %u, base %#llx, SVR %#x, TPR %#x, PPR %#x\n", apic->id,
 		   apic->base_msr, vlapic_reg(apic, LAPIC_SVR), vlapic_reg(apic, LAPIC_TPR),
 		   vlapic_reg(apic, LAPIC_PPR));
-	seq_printf(m, "latched    %s%s\n", apic->pending & VLAPIC_PENDING_INIT ? "INIT " : "",
-		   apic->pending & VLAPIC_PENDING_SIPI ? "SIPI" : "");
+	seq_printf(m, "latched   %s%s\n", apic->pending & VLAPIC_PENDING_INIT ? " INIT" : "",
+		   apic->pending & VLAPIC_PENDING_SIPI ? " SIPI" : "");
 	backend_show_apicv(m, vcpu);
 	show_posted(m, apic->posted);
 	show_vectors(m, "IRR", apic, LAPIC_IRR);
 	show_vectors(m, "ISR", apic, LAPIC_ISR);
 	show_timer(m, vcpu);
+}
+
+/* --- PID-N/apicv: 1 as the hardware and the parameters allow, 0 off; for the whole VM --- */
+
+static int apicv_get(void *data, u64 *value)
+{
+	struct vm *vm = data;
+
+	*value = !READ_ONCE(vm->arch.apicv_off_user);
+	return 0;
+}
+
+/* Every vCPU follows before it enters the guest again. */
+static int apicv_set(void *data, u64 value)
+{
+	struct vm *vm = data;
+	struct vcpu *vcpu;
+	u32 i;
+
+	if (value > 1)
+		return -EINVAL;
+	WRITE_ONCE(vm->arch.apicv_off_user, !value);
+	vm_for_each_vcpu (vm, i, vcpu) {
+		vcpu_set_request(vcpu, REQ_APICV);
+		vcpu_kick(vcpu);
+	}
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(apicv_fops, apicv_get, apicv_set, "%llu\n");
+
+void arch_add_vm_debugfs(struct vm *vm)
+{
+	debugfs_create_file("apicv", 0644, vm->debugfs, vm, &apicv_fops);
 }

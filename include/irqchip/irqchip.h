@@ -118,6 +118,18 @@ struct irqchip_host {
 	u64 (*guest_tsc)(void *ctx, u32 vcpu);
 };
 
+/*
+ * Logical IDs of LAPICs in xAPIC mode, which software chooses: for each bit of a flat ID, and of
+ * each cluster, the index of the LAPIC that has it, plus one. 0: nobody; IRQCHIP_MAP_ASK: several,
+ * or one that has several bits, so everyone in xAPIC mode is to be asked.
+ */
+#define IRQCHIP_MAP_ASK 0xffff
+
+struct irq_xapic_map {
+	u16 flat[8];
+	u16 cluster[16][4];
+};
+
 /* The in-kernel devices of one VM. Devices are NULL where the irqchip mode leaves them out. */
 struct irqchip {
 	const struct irqchip_host *host;
@@ -138,6 +150,9 @@ struct irqchip {
 	u16 index_of_id[IRQCHIP_MAX_ID];
 	/* Bit i: LAPIC i is in xAPIC mode, where software chooses the logical ID. Atomic. */
 	u32 in_xapic_mode[IRQCHIP_MAX_VCPUS / 32];
+	/* Rebuilt under ->map_lock by msg_update_map(), read without it, slot by slot. */
+	struct irq_xapic_map xapic_map;
+	irq_lock_t map_lock; /* leaf */
 
 	struct vioapic *ioapic;
 	struct vpic *pic;

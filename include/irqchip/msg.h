@@ -43,22 +43,35 @@ bool msg_matches(const struct irq_msg *msg, const struct vlapic *apic, bool bcas
 
 /*
  * All LAPICs that @msg names, in any order: those and only those for which msg_matches(). One LAPIC
- * is found in constant time, and so is an x2APIC cluster; only broadcasts and IDs from
- * IRQCHIP_MAX_ID on ask every LAPIC. A LAPIC that changes its mode meanwhile may be missed, as
- * if the message had come earlier. Use:
- *	msg_targets_begin(&it, chip, msg);
- *	while ((apic = msg_targets_next(&it)))
+ * is found in constant time, and so is a cluster; only broadcasts, IDs from IRQCHIP_MAX_ID on and
+ * logical IDs that several share ask every LAPIC. A LAPIC that changes its mode meanwhile may be
+ *missed, as if the message had come earlier. Use: msg_targets_begin(&it, chip, msg); while ((apic =
+ *msg_targets_next(&it)))
  */
 struct msg_targets {
 	struct irqchip *chip;
 	const struct irq_msg *msg;
-	enum { MSG_BY_ID, MSG_CLUSTER, MSG_XAPIC, MSG_SCAN, MSG_DONE } phase;
-	u32 bits; /* MSG_CLUSTER, MSG_XAPIC: members not yet visited */
+	enum {
+		MSG_BY_ID,
+		MSG_CLUSTER,
+		MSG_FLAT,
+		MSG_XCLUSTER,
+		MSG_XAPIC,
+		MSG_SCAN,
+		MSG_DONE
+	} phase;
+	u32 bits; /* members not yet visited */
 	u32 next; /* MSG_XAPIC: next word of ->in_xapic_mode; MSG_SCAN: next index */
 };
 
 void msg_targets_begin(struct msg_targets *it, struct irqchip *chip, const struct irq_msg *msg);
 struct vlapic *msg_targets_next(struct msg_targets *it);
+
+/*
+ * LDR, DFR or mode of @apic has changed: find it by its new logical ID from now on. Any context.
+ * Cost: linear in the number of LAPICs, since a slot that two have shared must find who is left.
+ */
+void msg_update_map(struct irqchip *chip, const struct vlapic *apic);
 
 /*
  * The one LAPIC that takes a lowest-priority message: of those that match and are software-enabled,

@@ -251,6 +251,9 @@ void vlapic_resync(struct vlapic *apic);
  * The host hands over with vlapic_eoi_exits() and what ->stale says, and calls vlapic_hw_ran()
  * after each exit; in between the functions above work as ever. To take over again it calls
  * vlapic_see_all_eois(). Nothing else changes hands: both work on the same page.
+ *
+ * QUIRK(self_ipi_while_disabled): a processor that virtualizes self-IPIs takes one although the
+ * LAPIC is software-disabled; vlapic_write() does not. Documentation/quirks.rst.
  */
 
 /* The guest has run with virtual-interrupt delivery. */

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include "kvmtest.h"
 
 static void hello_payload(uint64_t arg)
@@ -30,6 +31,12 @@ static void spin_payload(uint64_t arg)
 
 	for (;;)
 		++*word;
+}
+
+static void exits_payload(uint64_t arg)
+{
+	for (;;)
+		outb((uint16_t)arg, 1);
 }
 
 /* --- not set up --- */
@@ -268,6 +275,24 @@ static void create_vcpu_under_load(void **state)
 	vcpu_stop(v);
 }
 
+/*
+ * Work that the kernel queues for the thread (the scheduler does every 100 ms on newer kernels) is
+ * no signal: KVM_RUN comes back for the guest's exits alone, wherever in the call it was queued.
+ */
+static void no_interruption_without_a_signal(void **state)
+{
+	struct vcpu *v = guest_new(exits_payload, 0x80);
+	struct timespec now, end;
+
+	(void)state;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += 5;
+	do {
+		expect_pio(v, KVM_EXIT_IO_OUT, 0x80, 1, 1);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec < end.tv_sec);
+}
+
 /* --- killed --- */
 
 enum victim { SPINNING, HALTED, WAITING_FOR_SIPI, EXITING };
@@ -276,12 +301,6 @@ struct victim_args {
 	enum victim kind;
 	int pipe;
 };
-
-static void exits_payload(uint64_t arg)
-{
-	for (;;)
-		outb((uint16_t)arg, 1);
-}
 
 static void halt_payload(uint64_t arg)
 {
@@ -367,6 +386,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(one_vcpu_from_two_threads),
 	TEST(registers_read_from_another_thread),
 	TEST(create_vcpu_under_load),
+	TEST(no_interruption_without_a_signal),
 	TEST(killed_in_guest_mode),
 	TEST(killed_in_hlt),
 	TEST(killed_while_waiting_for_sipi),

@@ -17,10 +17,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define DIFF_MAX_CPUS  4
-#define DIFF_MAX_TAKEN 8 /* interrupts that one `take` handles at most */
-#define DIFF_MAX_GSI   64
+#define DIFF_MAX_CPUS           4
+#define DIFF_MAX_TAKEN          8 /* interrupts that one `take` handles at most */
+#define DIFF_MAX_GSI            64
 
+/* clang-format off */
 /* X(verb, arguments, the first is a vCPU). All numbers are hexadecimal. Who writes streams: `generate`. */
 #define DIFF_OPS(X)                                                             \
 	X(mr, 3, 1)       /* guest: read memory: cpu, address, bytes */         \
@@ -46,6 +47,7 @@
 	X(pit, 0, 0)      /* KVM_GET_PIT2, then KVM_SET_PIT2 */                 \
 	X(mp, 2, 1)       /* KVM_SET_MP_STATE: cpu, state */                    \
 	X(setmsr, 3, 1)   /* KVM_SET_MSRS: cpu, msr, value */
+/* clang-format on */
 
 #define DIFF_VERB(name, n, cpu) OP_##name,
 enum diff_verb { DIFF_OPS(DIFF_VERB) OP_NR };
@@ -59,8 +61,8 @@ struct diff_op {
 
 struct diff_stream {
 	char name[64];
-	uint32_t nr_cpus;      /* `vcpus N`, the first line */
-	uint64_t x2apic_api;   /* `x2apic_api FLAGS`: KVM_CAP_X2APIC_API */
+	uint32_t nr_cpus;    /* `vcpus N`, the first line */
+	uint64_t x2apic_api; /* `x2apic_api FLAGS`: KVM_CAP_X2APIC_API */
 	struct diff_op *ops;
 	size_t nr_ops;
 };

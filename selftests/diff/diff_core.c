@@ -233,8 +233,8 @@ static void take_init_sipi(struct runner *r, u32 cpu)
 		vlapic_reset(apic, true);
 		r->m->nmis[cpu] = 0;
 		r->where[cpu] = WHERE_RESET;
-		r->mp_state[cpu] = apic->base_msr & LAPIC_BASE_BSP ? KVM_MP_STATE_RUNNABLE :
-								     KVM_MP_STATE_INIT_RECEIVED;
+		r->mp_state[cpu] = apic->base_msr & LAPIC_BASE_BSP ? KVM_MP_STATE_RUNNABLE
+								   : KVM_MP_STATE_INIT_RECEIVED;
 	}
 	if (vlapic_take_sipi(apic, &page) && r->mp_state[cpu] == KVM_MP_STATE_INIT_RECEIVED) {
 		r->mp_state[cpu] = KVM_MP_STATE_RUNNABLE;

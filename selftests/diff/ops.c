@@ -42,8 +42,8 @@ static const char *check_op(const struct diff_stream *s, const struct diff_op *o
 	case OP_chip:
 		return a[0] < 3 ? NULL : "no such chip";
 	case OP_pokechip:
-		return a[0] < 3 && a[1] < sizeof(((struct kvm_irqchip *)0)->chip) ? NULL :
-										    "bad chip";
+		return a[0] < 3 && a[1] < sizeof(((struct kvm_irqchip *)0)->chip) ? NULL
+										  : "bad chip";
 	case OP_pokelapic:
 		return a[1] < KVM_APIC_REG_SIZE && a[1] % 4 == 0 ? NULL : "bad offset";
 	case OP_route:

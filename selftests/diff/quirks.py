@@ -77,14 +77,15 @@ def lowered_line(d):
 
 @quirk
 def coalesced_in_irr(d):
-    """A vector that is in IRR already is coalesced here; there only the IOAPIC's lines coalesce."""
-    return d.field == "ret" and d.verb in ("line", "msi") and int(d.core) == 0 < int(d.peer)
+    """A LAPIC that has the vector in IRR is not counted here; there each that takes it is."""
+    return d.field == "ret" and d.verb in ("line", "msi") and 0 <= int(d.core) < int(d.peer)
 
 
 @quirk
-def masked_and_high(d):
-    """A masked pin raised again while high: masked here, coalesced there."""
-    return d.field == "ret" and d.verb == "line" and (d.core, d.peer) == ("-1", "0")
+def raised_again(d):
+    """Raising a line that is not sent: "masked" or "coalesced" is said in other cases there."""
+    return (d.field == "ret" and d.verb == "line" and d.args[1] != 0 and
+            {d.core, d.peer} == {"0", "-1"})
 
 
 @quirk
@@ -138,15 +139,37 @@ def msi_to_nobody(d):
 
 
 @quirk
-def tmict_after_deadline(d):
-    """TMICT when the timer's mode changes from or to TSC-deadline: kept here, 0 there."""
-    return (d.lapic(0x380) and d.peer == 0) or (d.reads(0x380) and d.number(d.peer) == 0)
+def tmict_and_deadline(d):
+    """TMICT in TSC-deadline mode: ignores writes here; a mode change clears it there."""
+    cpu = d.field.split(".")[0] if d.lapic(0x380) else f"cpu{d.args[0]}" if d.reads(0x380) else None
+    return cpu is not None and (d.number(str(d.peer)) == 0 or
+                                d.step.state[f"{cpu}.320"] & 0x60000 == 0x40000)
 
 
 @quirk
-def cascade_withdrawn(d):
-    """The slave has nothing to ask any more: its request at the master goes; there it stays."""
-    return d.field == "pic0.irr" and d.core == d.peer & ~4
+def ioapic_reserved_index(d):
+    """The window on a register that is not there: 0 here, all ones there."""
+    return (d.field == "value" and d.verb == "mr" and d.args[1] == 0xfec00010 and
+            not 0x10 <= d.before["ioapic.ioregsel"] < 0x40 and d.number(d.core) == 0)
+
+
+@quirk
+def pit_control_read(d):
+    """Port 0x43 can't be read: 0 here, what an earlier access left behind there."""
+    return d.field == "value" and d.verb == "in" and d.args[1] == 0x43 and d.number(d.core) == 0
+
+
+@quirk
+def poll_of_nothing(d):
+    """A poll that finds no request: 0 here, 7 there; bit 7 is what counts, and clear in both."""
+    return (d.field == "value" and d.verb == "in" and d.args[1] in (0x20, 0x21, 0xa0, 0xa1) and
+            d.before[f"pic{d.args[1] >> 7}.poll"] == 1 and (d.core, d.peer) == ("0", "7"))
+
+
+@quirk
+def nmi_count(d):
+    """Two NMIs latched: "pending" is 1 here; there, from 6.12 on, it is their number."""
+    return d.field.endswith(".nmi_pending") and (d.core, d.peer) == (1, 2)
 
 
 def explain(names, a_before, a, b_before, b, difference):

@@ -164,6 +164,16 @@ static void msi_results(void **state)
 	machine_free(m);
 }
 
+/* Mostly an ID of its own; else any, shared with others or of several bits, and any model. */
+static void choose_logical_id(struct machine *m, u32 index, u32 nth, u32 seed)
+{
+	static const u32 models[] = { LAPIC_DFR_FLAT, LAPIC_DFR_FLAT, LAPIC_DFR_CLUSTER,
+				      0x7fffffff };
+
+	wr(m, index, LAPIC_LDR, seed >> 21 & 3 ? 1u << (24 + nth) : seed << 3);
+	wr(m, index, LAPIC_DFR, models[seed >> 9 & 3]);
+}
+
 /*
  * The enumeration of targets against asking every LAPIC: mixed modes, sparse IDs on both sides of
  * the table's end, all kinds of destinations; each LAPIC gets the message or does not.
@@ -199,8 +209,8 @@ static void enumeration_equals_the_scan(void **state)
 				sw_enable(m, i);
 			if (!(seed >> 20 & 7))
 				wrmsr(m, i, MSR_LAPIC_BASE, LAPIC_DEFAULT_BASE);
-			else if (!vlapic_x2apic(&m->apic[i]))
-				wr(m, i, LAPIC_LDR, 1u << (24 + cpu));
+			if (!vlapic_x2apic(&m->apic[i]))
+				choose_logical_id(m, i, cpu, seed);
 		}
 		m->chip.no_x2apic_bcast = seed >> 24 & 1;
 		msg.logical = seed >> 25 & 1;

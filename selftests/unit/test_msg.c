@@ -277,6 +277,22 @@ static void lowest_priority_survives_counter_wrap(void **state)
 	machine_free(m);
 }
 
+/* A restored LAPIC is found by the logical ID of the image. */
+static void restored_logical_ids_are_found(void **state)
+{
+	struct machine *m = four_cpus_flat();
+	struct kvm_lapic_state image;
+
+	(void)state;
+	assert_int_equal(irqchip_get_lapic(&m->chip, 2, &image), 0);
+	image.regs[LAPIC_LDR + 3] = 0x80;
+	assert_int_equal(irqchip_set_lapic(&m->chip, 2, &image), 0);
+	assert_int_equal(irqchip_msi(&m->chip, MSI_ADDR(0x80, MSI_LOGICAL), 0x51), 1);
+	assert_true(has(m, 2, LAPIC_IRR, 0x51));
+	assert_int_equal(irqchip_msi(&m->chip, MSI_ADDR(0x04, MSI_LOGICAL), 0x52), 0);
+	machine_free(m);
+}
+
 static void redirection_hint_picks_one(void **state)
 {
 	struct machine *m = four_cpus_flat();
@@ -323,6 +339,7 @@ int main(void)
 		cmocka_unit_test(disabled_lapic_hears_nothing),
 		cmocka_unit_test(lowest_priority_is_shared_out),
 		cmocka_unit_test(lowest_priority_survives_counter_wrap),
+		cmocka_unit_test(restored_logical_ids_are_found),
 		cmocka_unit_test(redirection_hint_picks_one),
 		cmocka_unit_test(vector_hashing_picks_by_vector),
 	};

@@ -224,6 +224,24 @@ static void folding_tells_the_vcpu(void **state)
 	machine_free(m);
 }
 
+/* What the processor leaves in the page of write-only registers is not in the image. */
+static void write_only_registers_are_zero(void **state)
+{
+	struct machine *m = enabled_machine();
+	struct kvm_lapic_state image;
+	u32 word;
+
+	(void)state;
+	vlapic_set_reg(&m->apic[0], LAPIC_SELF_IPI, 0xf);
+	vlapic_set_reg(&m->apic[0], LAPIC_EOI, 0x72);
+	irqchip_get_lapic(&m->chip, 0, &image);
+	memcpy(&word, image.regs + LAPIC_SELF_IPI, sizeof(word));
+	assert_int_equal(word, 0);
+	memcpy(&word, image.regs + LAPIC_EOI, sizeof(word));
+	assert_int_equal(word, 0);
+	machine_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +251,7 @@ int main(void)
 		cmocka_unit_test(hostile_image),
 		cmocka_unit_test(image_before_base),
 		cmocka_unit_test(folding_tells_the_vcpu),
+		cmocka_unit_test(write_only_registers_are_zero),
 	};
 
 	return cmocka_run_group_tests_name("vlapic_state", tests, NULL, NULL);

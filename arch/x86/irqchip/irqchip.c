@@ -503,22 +503,10 @@ void irqchip_raise_lvt(struct irqchip *chip, u32 vcpu, u32 lvt)
 	(void)deliver_to(chip, apic, &msg);
 }
 
-/* For msg.c: whose logical ID is software's choice. */
-static void note_mode(struct irqchip *chip, const struct vlapic *apic)
-{
-	u32 *word = &chip->in_xapic_mode[apic->index / 32];
-	u32 bit = 1u << apic->index % 32;
-
-	if (vlapic_hw_enabled(apic) && !vlapic_x2apic(apic))
-		env_or_u32(word, bit);
-	else
-		env_and_u32(word, ~bit);
-}
-
 void bus_lapic_effect(struct irqchip *chip, struct vlapic *apic, const struct vlapic_effect *fx)
 {
 	if (fx->what & VLAPIC_FX_MAP)
-		note_mode(chip, apic);
+		msg_update_map(chip, apic);
 	if (fx->what & VLAPIC_FX_TIMER)
 		bus_arm_lapic_timer(chip, apic);
 	if (fx->what & VLAPIC_FX_EOI)
@@ -537,6 +525,7 @@ void irqchip_init(struct irqchip *chip, const struct irqchip_host *host, void *c
 	chip->host = host;
 	chip->ctx = ctx;
 	chip->bus_cycle_ns = 1;
+	irq_lock_init(&chip->map_lock);
 }
 
 int irqchip_attach(struct irqchip *chip, u32 index, struct vlapic *apic)
@@ -547,12 +536,12 @@ int irqchip_attach(struct irqchip *chip, u32 index, struct vlapic *apic)
 		return -EEXIST;
 	apic->index = index;
 	apic->timer.bus_cycle_ns = max(1u, min(chip->bus_cycle_ns, IRQCHIP_MAX_BUS_CYCLE_NS));
-	note_mode(chip, apic);
 	smp_store_release(&chip->lapic[index], apic);
 	if (apic->id < IRQCHIP_MAX_ID)
 		smp_store_release(&chip->index_of_id[apic->id], index + 1);
 	if (index >= chip->nr_lapics)
 		smp_store_release(&chip->nr_lapics, index + 1);
+	msg_update_map(chip, apic);
 	return 0;
 }
 

@@ -138,6 +138,95 @@ void msg_targets_begin(struct msg_targets *it, struct irqchip *chip, const struc
 	}
 }
 
+/* --- the map of xAPIC logical IDs --- */
+
+static void claim(u16 *slot, u32 index, bool alone)
+{
+	*slot = *slot || !alone ? IRQCHIP_MAP_ASK : (u16)(index + 1);
+}
+
+static void add_to_map(struct irq_xapic_map *map, const struct vlapic *apic)
+{
+	u32 id = FIELD_GET(LAPIC_LDR_XAPIC, vlapic_reg(apic, LAPIC_LDR));
+	u32 dfr = vlapic_reg(apic, LAPIC_DFR);
+	u32 bits = dfr == LAPIC_DFR_FLAT ? id : id & 0xf;
+	u16 *slots = dfr == LAPIC_DFR_FLAT ? map->flat : map->cluster[id >> 4];
+	bool alone = hweight32(bits) == 1;
+
+	if (dfr != LAPIC_DFR_FLAT && dfr != LAPIC_DFR_CLUSTER)
+		return; /* matches nothing */
+	for (; bits; bits &= bits - 1)
+		claim(&slots[__ffs(bits)], apic->index, alone);
+}
+
+/*
+ * Each update reads all logical IDs under the lock, after its own LAPIC's change: so the last one
+ * sees all changes. A slot that stays the same is rewritten with the same value, which a sender
+ * does not notice; one that changes races with the guest's own change of the ID.
+ */
+void msg_update_map(struct irqchip *chip, const struct vlapic *apic)
+{
+	u32 *word = &chip->in_xapic_mode[apic->index / 32];
+	u32 bit = 1u << apic->index % 32;
+	struct irq_xapic_map map = { 0 };
+	const struct vlapic *other;
+	unsigned long flags;
+	u32 i, j;
+
+	irq_lock(&chip->map_lock, flags);
+	WRITE_ONCE(*word,
+		   vlapic_hw_enabled(apic) && !vlapic_x2apic(apic) ? *word | bit : *word & ~bit);
+	irqchip_for_each_lapic (chip, i, other)
+		if (vlapic_hw_enabled(other) && !vlapic_x2apic(other))
+			add_to_map(&map, other);
+	for (i = 0; i < ARRAY_SIZE(map.flat); i++)
+		WRITE_ONCE(chip->xapic_map.flat[i], map.flat[i]);
+	for (i = 0; i < ARRAY_SIZE(map.cluster); i++)
+		for (j = 0; j < ARRAY_SIZE(map.cluster[0]); j++)
+			WRITE_ONCE(chip->xapic_map.cluster[i][j], map.cluster[i][j]);
+	irq_unlock(&chip->map_lock, flags);
+}
+
+static const u16 *cluster_slots(const struct msg_targets *it)
+{
+	return it->chip->xapic_map.cluster[it->msg->dest >> 4 & 0xf];
+}
+
+static bool must_ask(const u16 *slots, u32 bits)
+{
+	for (; bits; bits &= bits - 1)
+		if (READ_ONCE(slots[__ffs(bits)]) == IRQCHIP_MAP_ASK)
+			return true;
+	return false;
+}
+
+/* LAPICs in xAPIC mode, for an 8-bit logical destination: it may name flat IDs and a cluster's. */
+static void begin_xapic(struct msg_targets *it)
+{
+	u32 dest = it->msg->dest;
+
+	it->phase = MSG_FLAT;
+	it->bits = dest;
+	if (must_ask(it->chip->xapic_map.flat, dest) || must_ask(cluster_slots(it), dest & 0xf)) {
+		it->phase = MSG_XAPIC;
+		it->bits = 0;
+	}
+}
+
+static struct vlapic *next_in_slots(struct msg_targets *it, const u16 *slots)
+{
+	while (it->bits) {
+		u16 index = READ_ONCE(slots[__ffs(it->bits)]);
+
+		it->bits &= it->bits - 1;
+		if (index && index != IRQCHIP_MAP_ASK)
+			return smp_load_acquire(&it->chip->lapic[index - 1]);
+	}
+	return NULL;
+}
+
+/* --- the next candidate --- */
+
 /* Members of the x2APIC cluster; NULL at its end. */
 static struct vlapic *next_in_cluster(struct msg_targets *it)
 {
@@ -190,10 +279,21 @@ static struct vlapic *next_candidate(struct msg_targets *it)
 		apic = next_in_cluster(it);
 		if (apic)
 			return apic;
-		it->phase = it->msg->dest <= 0xff ? MSG_XAPIC : MSG_DONE;
-		if (it->phase == MSG_DONE)
+		if (it->msg->dest > 0xff) {
+			it->phase = MSG_DONE;
 			return NULL;
+		}
+		begin_xapic(it);
+		return next_candidate(it);
+	case MSG_FLAT:
+		apic = next_in_slots(it, it->chip->xapic_map.flat);
+		if (apic)
+			return apic;
+		it->phase = MSG_XCLUSTER;
+		it->bits = it->msg->dest & 0xf;
 		fallthrough;
+	case MSG_XCLUSTER:
+		return next_in_slots(it, cluster_slots(it));
 	case MSG_XAPIC:
 		return next_in_xapic_mode(it);
 	case MSG_SCAN:

@@ -34,6 +34,9 @@ void vlapic_get_state(struct vlapic *apic, bool x2apic_format, u64 now_ns,
 	for (offset = 0; offset < sizeof(image->regs); offset += 4)
 		set_image_word(image, offset, vlapic_reg(apic, offset));
 
+	/* Write-only, but a processor that runs the LAPIC leaves what was written in the page. */
+	set_image_word(image, LAPIC_EOI, 0);
+	set_image_word(image, LAPIC_SELF_IPI, 0);
 	set_image_word(image, LAPIC_ESR_LATCH, READ_ONCE(apic->esr_latch));
 	count = vlapic_timer_count(apic, now_ns);
 	set_image_word(image, LAPIC_TMCCT, count);

@@ -29,6 +29,9 @@
 #define APICV_OFF_USER     BIT(5) /* switched off in debugfs */
 #define APICV_REASONS      6
 
+/* These go without saying: what is available has no delivery then. */
+#define APICV_OFF_ALWAYS   (APICV_OFF_HARDWARE | APICV_OFF_PARAM)
+
 enum apicv_mode {
 	APICV_MODE_DISABLED,
 	APICV_MODE_XAPIC,     /* at its default address */
@@ -55,12 +58,15 @@ static inline bool apicv_tolerates_page(enum apicv_mode mode)
 	return mode == APICV_MODE_XAPIC;
 }
 
-/* What of the @available features serves a LAPIC in @mode; @off: the reasons against delivery. */
+/*
+ * What of the @available features serves a LAPIC in @mode; @off: the reasons against delivery.
+ * Register virtualization does without delivery, but they are switched together at run time.
+ */
 static inline u32 apicv_select(u32 available, enum apicv_mode mode, u32 off)
 {
 	u32 features = available;
 
-	if (off)
+	if (off & ~(u32)APICV_OFF_ALWAYS)
 		features &= ~(u32)(APICV_REGISTER | APICV_DELIVERY | APICV_POSTED);
 	if (mode != APICV_MODE_X2APIC)
 		features &= ~(u32)APICV_X2APIC;

@@ -105,6 +105,16 @@ bool backend_take_halt(struct vcpu *vcpu)
 	return true;
 }
 
+/* SDM "Checks on Guest Non-Register State": HLT at privilege level 0, and in no shadow. */
+bool backend_give_halt(struct vcpu *vcpu)
+{
+	if (!halts_in_guest(vcpu->vm) || backend_cpl(vcpu) ||
+	    (backend_blocking(vcpu) & (BLOCK_STI | BLOCK_MOVSS)))
+		return false;
+	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
+	return true;
+}
+
 /* It spins: let somebody else run, who may be the one it waits for. */
 int vmx_pause(struct vcpu *vcpu)
 {

@@ -132,18 +132,26 @@ static bool has_posting_devices(const struct vcpu *vcpu)
 	return READ_ONCE(vcpu->vm->arch.posting_devices);
 }
 
+/* The vCPU's thread. If not, the descriptor is its own again: pairs with leave_list_locked(). */
+static bool on_wakeup_list(const struct vcpu *vcpu)
+{
+	return smp_load_acquire(&vcpu->arch.vmx->pi_cpu) >= 0;
+}
+
 /*
  * Preemption off, on @cpu. While SN was set a device has left PIR bits without ON, and will not
- * notify for them any more (invariant P2): ON is ours to set. The barrier between clearing SN and
+ * notify for them any more (invariant P2): ON is ours to set, even if the last device has gone
+ * meanwhile; senders of the same vectors would count on it. The barrier between clearing SN and
  * looking at PIR is set_control()'s; the device's is the atomicity of its own update.
  */
 void pi_load(struct vcpu *vcpu, int cpu)
 {
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	struct posted_desc *d = vcpu->arch.apic.posted;
 
-	if (!has_posting_devices(vcpu) || READ_ONCE(vmx->pi_cpu) >= 0)
+	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE || on_wakeup_list(vcpu))
 		return; /* on a list: the wakeup vector stays until post_block */
+	if (!has_posting_devices(vcpu) && !(READ_ONCE(d->control) & POSTED_SN))
+		return;
 	set_control(d, &(struct pi_control){ .nv = POSTED_INTR_VECTOR, .ndst = ndst_of(cpu) });
 	if (!pir_is_empty(d))
 		env_or_u32(&d->control, POSTED_ON);
@@ -159,7 +167,7 @@ void pi_put(struct vcpu *vcpu)
 {
 	struct posted_desc *d = vcpu->arch.apic.posted;
 
-	if (has_posting_devices(vcpu) && vcpu->preempted && READ_ONCE(to_vmx(vcpu)->pi_cpu) < 0)
+	if (has_posting_devices(vcpu) && vcpu->preempted && !on_wakeup_list(vcpu))
 		set_control(d, &(struct pi_control){ .nv = POSTED_INTR_VECTOR,
 						     .ndst = ndst_of(smp_processor_id()),
 						     .sn = true });
@@ -187,14 +195,15 @@ void backend_pre_block(struct vcpu *vcpu)
 	local_irq_restore(flags);
 }
 
-/* ->lock held. */
+/* ->lock held; @vmx is on this CPU's list, or this is its thread. */
 static void leave_list_locked(struct vmx_vcpu *vmx)
 {
 	list_del_init(&vmx->pi_node);
-	WRITE_ONCE(vmx->pi_cpu, -1);
 	set_control(vmx->vcpu->arch.apic.posted,
 		    &(struct pi_control){ .nv = POSTED_INTR_VECTOR,
 					  .ndst = ndst_of(smp_processor_id()) });
+	/* Last: from here on its thread changes the descriptor without the lock. */
+	smp_store_release(&vmx->pi_cpu, -1);
 }
 
 void backend_post_block(struct vcpu *vcpu)
@@ -204,19 +213,23 @@ void backend_post_block(struct vcpu *vcpu)
 	unsigned long flags;
 	struct pi_cpu *c;
 
-	if (cpu < 0)
-		return;
-	c = per_cpu_ptr(&pi_cpus, cpu);
-	raw_spin_lock_irqsave(&c->lock, flags);
-	if (vmx->pi_cpu == cpu) /* else its CPU has gone offline meanwhile: pi_cpu_offline() */
-		leave_list_locked(vmx);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	if (cpu >= 0) {
+		c = per_cpu_ptr(&pi_cpus, cpu);
+		raw_spin_lock_irqsave(&c->lock, flags);
+		if (vmx->pi_cpu == cpu)
+			leave_list_locked(vmx);
+		raw_spin_unlock_irqrestore(&c->lock, flags);
+	}
+	/* If that CPU has gone offline, and has taken us from its list, NDST still names it. */
+	preempt_disable();
+	pi_load(vcpu, smp_processor_id());
+	preempt_enable();
 }
 
 /* A sleeper that devices could not wake: the first device came, or its CPU went, while it slept. */
 bool backend_block_again(struct vcpu *vcpu)
 {
-	return has_posting_devices(vcpu) && READ_ONCE(to_vmx(vcpu)->pi_cpu) < 0;
+	return has_posting_devices(vcpu) && !on_wakeup_list(vcpu);
 }
 
 /* The wakeup vector: some sleeper of this CPU was posted to. Hardirq. */
