@@ -166,14 +166,25 @@ static void waker_payload(uint64_t rounds)
 	}
 }
 
-/* The sleeper is vCPU 1. */
+static void pin(struct vcpu *v, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	assert_int_equal(pthread_setaffinity_np(v->thread, sizeof(set), &set), 0);
+}
+
+/* The sleeper is vCPU 1. Each has a CPU of its own: polling is for those that nobody else wants. */
 static struct vcpu *run_pair(struct vm *vm)
 {
 	struct vcpu *waker = add_vcpu(vm, waker_payload, ROUNDS);
 	struct vcpu *sleeper = add_vcpu(vm, sleeper_payload, ROUNDS);
 
 	vcpu_start(sleeper);
+	pin(sleeper, sysconf(_SC_NPROCESSORS_ONLN) > 1);
 	vcpu_start(waker);
+	pin(waker, 0);
 	vcpu_join(waker);
 	vcpu_join(sleeper);
 	return sleeper;
