@@ -98,7 +98,8 @@ static bool poll(struct vcpu *vcpu, u64 start, u32 limit)
 static void sleep(struct vcpu *vcpu)
 {
 	backend_pre_block(vcpu);
-	rcuwait_wait_event(&vcpu->wait, arch_vcpu_runnable(vcpu) || backend_block_again(vcpu),
+	/* In this order: a device may come, post and go again between the two looks. */
+	rcuwait_wait_event(&vcpu->wait, backend_block_again(vcpu) || arch_vcpu_runnable(vcpu),
 			   TASK_INTERRUPTIBLE);
 	backend_post_block(vcpu);
 }

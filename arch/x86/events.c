@@ -381,7 +381,7 @@ void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e)
 	if (blocking & BLOCK_MOVSS)
 		e->interrupt.shadow |= KVM_X86_SHADOW_INT_MOV_SS;
 	e->nmi.injected = ev->nmi_injected;
-	e->nmi.pending = atomic_read(&ev->nmi_pending) != 0;
+	e->nmi.pending = atomic_read(&ev->nmi_pending); /* with the one latched behind it */
 	e->nmi.masked = !!(blocking & BLOCK_NMI);
 	e->sipi_vector = vcpu->arch.apic.sipi_vector;
 	e->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
@@ -422,7 +422,7 @@ int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e)
 	}
 	ev->nmi_injected = e->nmi.injected;
 	if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
-		atomic_set(&ev->nmi_pending, e->nmi.pending ? 1 : 0);
+		atomic_set(&ev->nmi_pending, min_t(u8, e->nmi.pending, 2));
 	backend_set_blocking(vcpu, BLOCK_NMI, e->nmi.masked ? BLOCK_NMI : 0);
 	if ((e->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->vm->irqchip_mode != IRQCHIP_NONE)
 		vcpu->arch.apic.sipi_vector = e->sipi_vector;

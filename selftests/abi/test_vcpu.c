@@ -248,7 +248,7 @@ static void events_round_trip(void **state)
 	in.exception.nr = 14;
 	in.exception.has_error_code = 1;
 	in.exception.error_code = 6;
-	in.nmi.pending = 1;
+	in.nmi.pending = on_apicvisor() ? 2 : 1; /* with the one latched behind it */
 	in.nmi.masked = 1;
 	in.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	must(ioctl(v->fd, KVM_SET_VCPU_EVENTS, &in));
@@ -257,7 +257,7 @@ static void events_round_trip(void **state)
 	assert_int_equal(out.exception.nr, 14);
 	assert_int_equal(out.exception.has_error_code, 1);
 	assert_int_equal(out.exception.error_code, 6);
-	assert_int_equal(out.nmi.pending, 1);
+	assert_int_equal(out.nmi.pending, in.nmi.pending);
 	assert_int_equal(out.nmi.masked, 1);
 	must_fail(EFAULT, ioctl(v->fd, KVM_SET_VCPU_EVENTS, NULL));
 	must_fail(EFAULT, ioctl(v->fd, KVM_GET_VCPU_EVENTS, NULL));

@@ -254,7 +254,7 @@ static void get_state(struct runner *r, struct diff_state *s)
 		s->cpu[i].mp_state = r->mp_state[i];
 		s->cpu[i].where = r->where[i];
 		s->cpu[i].sipi_page = r->where[i] == WHERE_SIPI ? r->sipi_page[i] : 0;
-		s->cpu[i].events.nmi.pending = r->m->nmis[i] != 0;
+		s->cpu[i].events.nmi.pending = min(r->m->nmis[i], 2u);
 		irqchip_msr_read(chip, i, MSR_LAPIC_BASE, &s->cpu[i].apic_base);
 		irqchip_msr_read(chip, i, MSR_LAPIC_TSC_DEADLINE, &s->cpu[i].tsc_deadline);
 	}

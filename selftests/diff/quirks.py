@@ -168,8 +168,8 @@ def poll_of_nothing(d):
 
 @quirk
 def nmi_count(d):
-    """Two NMIs latched: "pending" is 1 here; there, from 6.12 on, it is their number."""
-    return d.field.endswith(".nmi_pending") and (d.core, d.peer) == (1, 2)
+    """Two NMIs latched: "pending" is their number here; there it is 1 before 6.12."""
+    return d.field.endswith(".nmi_pending") and (d.core, d.peer) == (2, 1)
 
 
 def explain(names, a_before, a, b_before, b, difference):

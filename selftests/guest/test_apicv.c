@@ -307,7 +307,7 @@ static void check_receiver(enum apic_mode m, const struct sample s[3])
 	uint64_t loaded = grown(&s[0], &s[1], "exit.external_interrupt");
 	uint64_t idle = grown(&s[1], &s[2], "exit.external_interrupt");
 	/* A request that software finds while the handler of the last one is still at work. */
-	uint64_t windows = have.posted_interrupts ? 0 : grown(&s[0], &s[1], "exit.irq_window");
+	uint64_t windows = have.virtual_interrupts ? 0 : grown(&s[0], &s[1], "exit.irq_window");
 
 	print_message("# %s: %lu external-interrupt exits with %d interrupts, %lu without\n",
 		      m == X2APIC ? "x2APIC" : "xAPIC", (unsigned long)loaded, POSTS,
@@ -319,8 +319,8 @@ static void check_receiver(enum apic_mode m, const struct sample s[3])
 	expect_exits(&s[1], &s[2], NULL, 0);
 	if (have.posted_interrupts) /* the host's ticks and no more */
 		assert_true(loaded <= 2 * idle + POSTS / 20);
-	else /* no request gets in without an exit */
-		assert_true(loaded + windows >= POSTS / 2);
+	else if (eoi_is_free(m)) /* no request gets in without an exit, and there is no other */
+		assert_true(loaded >= POSTS / 2);
 }
 
 static void posting_to_a_running_vcpu(void **state)

@@ -52,11 +52,11 @@ typedef int64_t s64;
 #define READ_ONCE(x)     (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 #endif
-#define smp_mb()                        __atomic_thread_fence(__ATOMIC_SEQ_CST)
-#define smp_rmb()                       __atomic_thread_fence(__ATOMIC_ACQUIRE)
-#define smp_wmb()                       __atomic_thread_fence(__ATOMIC_RELEASE)
-#define smp_load_acquire(p)             __atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define smp_store_release(p, v)         __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define smp_mb()                __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define smp_rmb()               __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define smp_wmb()               __atomic_thread_fence(__ATOMIC_RELEASE)
+#define smp_load_acquire(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define smp_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 
 #define min(a, b)                     \
 	({                            \
