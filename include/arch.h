@@ -47,6 +47,8 @@ int arch_vcpu_enter(struct vcpu *vcpu);
 
 /* Not halted, or an event is pending that ends the halt. The vCPU's thread, loaded. */
 bool arch_vcpu_runnable(struct vcpu *vcpu);
+/* Not runnable, because of HLT: an interrupt may end that. Otherwise it waits for SIPI. */
+bool arch_vcpu_halted(struct vcpu *vcpu);
 /* The vCPU woke up: mp_state changes. 1 = go on, 0 or errno as arch_vcpu_enter(). */
 int arch_vcpu_wakeup(struct vcpu *vcpu);
 

@@ -31,6 +31,8 @@ void backend_vcpu_reset(struct vcpu *vcpu);
 /* What the hardware allows the guest to have: limits for CPUID. */
 struct cpuid_limits;
 void backend_cpuid_limits(struct cpuid_limits *limits);
+/* KVM_X86_DISABLE_EXITS_*: instructions that a guest can have without exits. */
+u32 backend_disable_exits(void);
 /* CPUID was set: allow or trap RDTSCP, INVPCID, ... accordingly. */
 void backend_cpuid_changed(struct vcpu *vcpu);
 
@@ -126,6 +128,10 @@ bool backend_can_step(void);
 void backend_set_debug(struct vcpu *vcpu, bool step, bool breakpoint_insns);
 /* CS.base + RIP. */
 u64 backend_linear_rip(struct vcpu *vcpu);
+/* Does the guest wait in HLT, which did not exit? It does so no longer then. */
+bool backend_take_halt(struct vcpu *vcpu);
+/* Let it wait there again, if it may have HLT and its state allows that. */
+bool backend_give_halt(struct vcpu *vcpu);
 /* An instruction has been carried out: the shadow of STI / MOV SS ends, debug traps become due. */
 void backend_end_insn(struct vcpu *vcpu);
 /* The instruction that exited is done: RIP past it, and backend_end_insn(). */

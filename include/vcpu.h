@@ -43,6 +43,7 @@ struct vcpu_stats {
 	u64 io_exits, mmio_exits; /* to userspace */
 	u64 signal_exits;         /* -EINTR */
 	u64 halts, wakeups;
+	u64 halt_attempted_poll, halt_successful_poll, halt_poll_success_ns, halt_poll_fail_ns;
 	u64 irq_injected, nmi_injected, exceptions_injected, irq_windows;
 	u64 ept_faults, tlb_flushes;
 	u64 apicv_changes;                /* features came into force or left it */
@@ -65,6 +66,7 @@ struct vcpu {
 	bool preempted; /* scheduled out while runnable */
 	struct preempt_notifier preempt_notifier;
 	struct rcuwait wait; /* sleeps here in HLT and while UNINITIALIZED */
+	u32 halt_poll_ns;    /* how long to poll before that: virt/halt.c */
 	int srcu_idx;        /* of vm->srcu, while in KVM_RUN */
 
 	sigset_t sigmask; /* KVM_SET_SIGNAL_MASK */
@@ -149,6 +151,11 @@ static inline void vm_flush_tlb(struct vm *vm)
 {
 	vm_request_all_and_wait(vm, REQ_TLB_FLUSH);
 }
+
+/* --- virt/halt.c --- */
+
+/* HLT, or waiting for SIPI, until arch_vcpu_runnable(). 1: look again; or as arch_vcpu_wakeup(). */
+int vcpu_block(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu);
 
 /* --- virt/stats.c --- */
 

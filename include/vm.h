@@ -81,6 +81,9 @@ struct vm {
 	struct iobus __rcu *bus[2];
 	struct coalesced *coalesced;
 
+	u64 halt_poll_ns;         /* KVM_CAP_HALT_POLL, or: */
+#define HALT_POLL_DEFAULT U64_MAX /* as the module's parameter says */
+
 	/* vCPUs: entries are only added, under ->lock, then published by the count */
 	struct vcpu *vcpu[VM_MAX_VCPUS];
 	u32 nr_vcpus; /* smp_store_release / smp_load_acquire */

@@ -173,7 +173,8 @@ struct vm_arch {
 	struct hrtimer pit_timer;
 	struct hrtimer ioapic_timer; /* ends the hold of a line that storms */
 	u32 boot_cpu_id;
-	u32 max_vcpu_ids; /* KVM_CAP_MAX_VCPU_ID as enabled, 0: not */
+	u32 disabled_exits; /* KVM_X86_DISABLE_EXITS_*: not after the first vCPU */
+	u32 max_vcpu_ids;   /* KVM_CAP_MAX_VCPU_ID as enabled, 0: not */
 	spinlock_t tsc_lock;
 	s64 tsc_offset;      /* of vCPUs whose TSCs run together; under tsc_lock */
 	bool tsc_was_set;    /* by userspace; under tsc_lock */

@@ -60,6 +60,7 @@ static const struct capability {
 	{ KVM_CAP_NR_VCPUS, .fn = cap_nr_vcpus },    /* recommended maximum */
 	{ KVM_CAP_MAX_VCPUS, VM_MAX_VCPUS },	     /* per VM */
 	{ KVM_CAP_MAX_VCPU_ID, VM_MAX_VCPU_ID },     /* IDs 0 .. value - 1 */
+	{ KVM_CAP_HALT_POLL, 1 },		     /* a VM's own halt_poll_ns */
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },		     /* kvm_run.immediate_exit */
 	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },	     /* kvm_run.internal.data is filled in */
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },	     /* this ioctl on a VM */

@@ -38,13 +38,23 @@ static const struct {
 	{                                          \
 #f, offsetof(struct vcpu_stats, f) \
 	}
-	FIELD(entries),      FIELD(exits),
-	FIELD(io_exits),     FIELD(mmio_exits),
-	FIELD(signal_exits), FIELD(halts),
-	FIELD(wakeups),      FIELD(irq_injected),
-	FIELD(nmi_injected), FIELD(exceptions_injected),
-	FIELD(irq_windows),  FIELD(ept_faults),
+	FIELD(entries),
+	FIELD(exits),
+	FIELD(io_exits),
+	FIELD(mmio_exits),
+	FIELD(signal_exits),
+	FIELD(halts),
+	FIELD(wakeups),
+	FIELD(irq_injected),
+	FIELD(nmi_injected),
+	FIELD(exceptions_injected),
+	FIELD(irq_windows),
+	FIELD(ept_faults),
 	FIELD(tlb_flushes),
+	FIELD(halt_attempted_poll),
+	FIELD(halt_successful_poll),
+	FIELD(halt_poll_success_ns),
+	FIELD(halt_poll_fail_ns),
 #undef FIELD
 };
 

@@ -150,25 +150,6 @@ bool vcpu_work_pending(struct vcpu *vcpu)
 	return need_resched() || vcpu_must_leave(vcpu);
 }
 
-/* HLT, or an application processor that waits for SIPI. 1: look again; or as arch_vcpu_wakeup(). */
-static int vcpu_block(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
-{
-	vcpu->stats.halts++;
-	vcpu_srcu_unlock(vcpu);
-	backend_pre_block(vcpu);
-	/* In this order: a device may come, post and go again between the two looks. */
-	rcuwait_wait_event(&vcpu->wait, backend_block_again(vcpu) || arch_vcpu_runnable(vcpu),
-			   TASK_INTERRUPTIBLE);
-	backend_post_block(vcpu);
-	vcpu_srcu_lock(vcpu);
-
-	if (arch_vcpu_runnable(vcpu)) {
-		vcpu->stats.wakeups++;
-		return arch_vcpu_wakeup(vcpu);
-	}
-	return 1; /* a signal, the end of the VM, or to sleep again: see backend_block_again() */
-}
-
 static int vcpu_interrupted(struct vcpu *vcpu)
 {
 	vcpu->run->exit_reason = KVM_EXIT_INTR;
@@ -203,11 +184,10 @@ static int vcpu_run_loop(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 	for (;;) {
 		if (READ_ONCE(vcpu->vm->dead))
 			return -EIO;
-		if (arch_vcpu_runnable(vcpu)) {
+		if (arch_vcpu_runnable(vcpu))
 			r = arch_vcpu_enter(vcpu);
-		} else {
+		else
 			r = vcpu_block(vcpu);
-		}
 		if (r > 0)
 			r = vcpu_check_leave(vcpu);
 		if (r <= 0)

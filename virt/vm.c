@@ -61,6 +61,7 @@ static struct vm *vm_create(void)
 	if (!vm)
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&vm->users, 1);
+	vm->halt_poll_ns = HALT_POLL_DEFAULT;
 	mutex_init(&vm->lock);
 	mutex_init(&vm->slots_lock);
 	mutex_init(&vm->irq_lock);

@@ -78,6 +78,11 @@ bool arch_vcpu_runnable(struct vcpu *vcpu)
 	}
 }
 
+bool arch_vcpu_halted(struct vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->arch.mp_state) == KVM_MP_STATE_HALTED;
+}
+
 /* Whatever has come in meanwhile: may the guest run now? An interrupt is only taken after that. */
 static bool becomes_runnable(struct vcpu *vcpu)
 {
@@ -213,6 +218,9 @@ int arch_vcpu_run_begin(struct vcpu *vcpu)
 
 	fpu_load_guest(vcpu);
 	backend_settle_shadow(vcpu); /* userspace may have set RFLAGS and the shadow */
+	if (vcpu->arch.mp_state == KVM_MP_STATE_HALTED && !arch_vcpu_runnable(vcpu) &&
+	    backend_give_halt(vcpu))
+		vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
 	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE) {
 		vcpu->arch.cr8 = vcpu->run->cr8 & 0xf;
 		vcpu_set_request(vcpu, REQ_EVENT);
@@ -228,6 +236,9 @@ void arch_vcpu_run_end(struct vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 
 	fpu_put_guest(vcpu);
+	/* HLT without an exit: outside KVM_RUN mp_state alone says so. */
+	if (backend_take_halt(vcpu) && vcpu->arch.mp_state == KVM_MP_STATE_RUNNABLE)
+		vcpu->arch.mp_state = KVM_MP_STATE_HALTED;
 	run->if_flag = !!(vcpu_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_IF);
 	run->flags = 0;
 	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE) {

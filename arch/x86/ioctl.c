@@ -107,6 +107,22 @@ static long enable_x2apic_api(struct vm *vm, u64 flags)
 	return 0;
 }
 
+static long enable_halt_poll(struct vm *vm, u64 ns)
+{
+	if (ns > U32_MAX)
+		return -EINVAL;
+	WRITE_ONCE(vm->halt_poll_ns, ns);
+	return 0;
+}
+
+static long enable_disable_exits(struct vm *vm, u64 exits)
+{
+	if ((exits & ~(u64)backend_disable_exits()) || vm->nr_vcpus)
+		return -EINVAL;
+	vm->arch.disabled_exits |= exits;
+	return 0;
+}
+
 #ifdef KVM_CAP_X86_APIC_BUS_CYCLES_NS
 static long enable_bus_cycle(struct vm *vm, u64 ns)
 {
@@ -126,6 +142,10 @@ static long enable_cap_locked(struct vm *vm, const struct kvm_enable_cap *cap)
 		return enable_max_vcpu_id(vm, cap->args[0]);
 	case KVM_CAP_X2APIC_API:
 		return enable_x2apic_api(vm, cap->args[0]);
+	case KVM_CAP_HALT_POLL:
+		return enable_halt_poll(vm, cap->args[0]);
+	case KVM_CAP_X86_DISABLE_EXITS:
+		return enable_disable_exits(vm, cap->args[0]);
 #ifdef KVM_CAP_X86_APIC_BUS_CYCLES_NS
 	case KVM_CAP_X86_APIC_BUS_CYCLES_NS:
 		return enable_bus_cycle(vm, cap->args[0]);

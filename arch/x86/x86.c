@@ -87,6 +87,8 @@ long arch_check_extension(struct vm *vm, u32 cap)
 
 	if (cap == KVM_CAP_XCRS)
 		return x86_host.xcr0 != 0;
+	if (cap == KVM_CAP_X86_DISABLE_EXITS)
+		return backend_disable_exits();
 	if (cap == KVM_CAP_SET_GUEST_DEBUG2)
 		return debug_control_bits();
 	for (i = 0; i < ARRAY_SIZE(capabilities); i++)

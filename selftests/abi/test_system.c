@@ -256,6 +256,8 @@ static void every_capability_is_tested_somewhere(void **state)
 		{ KVM_CAP_IOEVENTFD_ANY_LENGTH, "guest_io" },
 		{ KVM_CAP_MAX_VCPU_ID, "abi_vm" },
 		{ KVM_CAP_X2APIC_API, "guest_apic" },
+		{ KVM_CAP_X86_DISABLE_EXITS, "guest_halt" },
+		{ KVM_CAP_HALT_POLL, "guest_halt" },
 		{ KVM_CAP_IMMEDIATE_EXIT, "guest_modes" },
 		{ KVM_CAP_GET_MSR_FEATURES, "abi_system" },
 		{ KVM_CAP_COALESCED_PIO, "guest_io" },

@@ -125,6 +125,55 @@ static void enable_cap_unknown(void **state)
 	must_fail(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
 }
 
+static void disable_exits(void **state)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_DISABLE_EXITS };
+	int works = dev_capability(KVM_CAP_X86_DISABLE_EXITS);
+	struct vm *vm = vm_create_bare();
+
+	(void)state;
+	if (!works)
+		skip_because("KVM_CAP_X86_DISABLE_EXITS is not offered");
+	assert_int_equal(works & ~0xf, 0);
+	assert_int_equal(ioctl(vm->fd, KVM_CHECK_EXTENSION, cap.cap), works);
+	cap.args[0] = 1 << 4;
+	must_fail(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	cap.args[0] = 1ull << 32 | works;
+	must_fail(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	for (unsigned int bit = 0; bit < 4; bit++) {
+		cap.args[0] = 1 << bit;
+		if (works & cap.args[0])
+			must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+		else if (on_apicvisor()) /* the peer accepts what it does not offer */
+			must_fail(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	}
+	cap.flags = 1;
+	must_fail(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	cap.flags = 0;
+	close(must(ioctl(vm->fd, KVM_CREATE_VCPU, 0)));
+	cap.args[0] = works & -works;
+	if (on_apicvisor()) /* the older of the peers takes it, without effect */
+		must_fail(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+}
+
+static void halt_poll(void **state)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_HALT_POLL, .args = { 1ull << 32 } };
+	struct vm *vm = vm_create_bare();
+
+	(void)state;
+	if (!dev_capability(KVM_CAP_HALT_POLL))
+		skip_because("KVM_CAP_HALT_POLL is not offered");
+	must_fail(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	cap.args[0] = UINT32_MAX;
+	must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	close(must(ioctl(vm->fd, KVM_CREATE_VCPU, 0)));
+	cap.args[0] = 0;
+	must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap)); /* at any time */
+	cap.flags = 1;
+	must_fail(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+}
+
 static void split_irqchip(void **state)
 {
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24 } };
@@ -276,6 +325,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(clock_goes_on_from_what_was_set),
 	TEST(boot_cpu_id),
 	TEST(enable_cap_unknown),
+	TEST(disable_exits),
+	TEST(halt_poll),
 	TEST(split_irqchip),
 	TEST(other_floors_ioctls_are_unknown),
 	TEST(wrong_sizes_are_unknown),

@@ -5,7 +5,8 @@
  * checked holds for all interleavings of any length. Left out: IRR's order and priorities (any
  * interrupt may be taken), requests that wait for an EOI (`staged`), other vCPUs.
  *
- * Each process plays code that stands in the tree. One step is one access that others may see:
+ * Each process plays code that stands in the tree. One step is one access that others may see;
+ * what all others do under the same lock is one step:
  *
  *   model                              code
  *   -----                              ----
@@ -252,11 +253,13 @@ active proctype assign()
 
 	do
 	:: atomic { !posting -> assigning = true; posting = true }
-	   req = true;
-	   /* vcpu_kick() */
+	   atomic {
+		req = true;
+		/* vcpu_kick() */
 #ifndef BUG_P5_FIRST_DEVICE
-	   wake();
+		wake()
 #endif
+	   }
 	   if
 	   :: atomic { mode == IN_GUEST -> mode = EXITING }
 	      to = cpu;
@@ -298,11 +301,11 @@ active proctype interrupts()
 /* ->lock of @c held, executed on @here */
 inline leave_list(c, here)
 {
-	onlist[c] = false;
 #ifdef BUG_P4_FREE_TOO_EARLY
-	pi_cpu = NO_CPU;
+	atomic { onlist[c] = false; pi_cpu = NO_CPU }
 	set_control_here(here)
 #else
+	onlist[c] = false;
 	set_control_here(here);
 	pi_cpu = NO_CPU
 #endif
@@ -378,7 +381,7 @@ inline pi_load()
 #define SUPPRESSES(preempted) (preempted && pi_cpu == NO_CPU)
 #endif
 
-inline sched_out(preempted)
+inline sched_out(preempted, sleeps)
 {
 	atomic {
 		barrier();
@@ -386,7 +389,7 @@ inline sched_out(preempted)
 		:: posting && SUPPRESSES(preempted) -> set_control(NOTIFICATION, at, true)
 		:: else
 		fi;
-		running = false
+		running = false; asleep = sleeps
 	}
 }
 
@@ -406,7 +409,7 @@ inline may_be_preempted()
 {
 	if
 	:: true
-	:: sched_out(true); sched_in()
+	:: sched_out(true, false); sched_in()
 	fi
 }
 
@@ -424,10 +427,10 @@ inline take(vector)
 
 inline take_all()
 {
-	take(1);
 #if VECTORS > 1
 	take(2);
 #endif
+	atomic { take(1); folding = false }
 }
 
 inline fold()
@@ -437,11 +440,10 @@ inline fold()
 #ifdef BUG_P5_PIR_BEFORE_ON
 		folding = true;
 		take_all();
-		atomic { barrier(); on = false; folding = false }
+		atomic { barrier(); on = false }
 #else
 		atomic { barrier(); on = false; folding = true }
-		take_all();
-		folding = false
+		take_all()
 #endif
 	:: else
 	fi
@@ -463,20 +465,21 @@ inline interrupts_on()
 	irqs_off = false; notified = false; kicked = false
 }
 
+/* Under the lock, with interrupts off: one step to everybody who is interested. */
 inline pre_block()
 {
 	if
 	:: posting ->
-		atomic { !lock[at] -> lock[at] = true; irqs_off = true }
 		atomic {
+			!lock[at] ->
 #if !defined(ONLY) || ONLY == 4
 			P4 = !onlist[0] && !onlist[1];
 			assert(P4);
 #endif
-			onlist[at] = true; pi_cpu = at
+			onlist[at] = true; pi_cpu = at;
+			barrier();
+			set_control(WAKEUP, at, false)
 		}
-		atomic { barrier(); set_control(WAKEUP, at, false) }
-		atomic { lock[at] = false; interrupts_on() }
 	:: else
 	fi
 }
@@ -489,18 +492,19 @@ inline post_block(c)
 	:: !posting
 #endif
 	:: c != NO_CPU ->
-		atomic { !lock[c] -> lock[c] = true; irqs_off = true }
-		if
-		:: pi_cpu == c -> leave_list(c, at)
-		:: else
-		fi;
-		atomic { lock[c] = false; interrupts_on() }
+		atomic {
+			!lock[c] ->
+			if
+			:: pi_cpu == c -> leave_list(c, at)
+			:: else
+			fi
+		}
 	:: else
 	fi;
-	c = 0;
 #ifndef BUG_P5_OFFLINE_NDST
 	pi_load();
 #endif
+	c = 0
 }
 
 inline block(answer, c)
@@ -523,22 +527,18 @@ inline block(answer, c)
 #endif
 	   if
 	   :: answer -> break
-	   :: else
-	   fi;
-	   if
-	   :: !waiting
-	   :: else ->
-		sched_out(false);
-		asleep = true;
+	   :: !answer && !waiting
+	   :: !answer && waiting ->
+		sched_out(false, true);
 		if
 		:: atomic { !waiting -> asleep = false }
 		:: atomic { asleep = false; waiting = false; answer = true } /* a signal */
 		fi;
-		sched_in()
-	   fi;
-	   if
-	   :: answer -> break
-	   :: else
+		sched_in();
+		if
+		:: answer -> break
+		:: else
+		fi
 	   fi
 	od;
 	atomic { waiting = false; answer = false }
@@ -555,8 +555,7 @@ inline guest()
 	do
 	:: irr -> irr = false
 	:: atomic { hardware && notified -> notified = false; folding = true; on = false }
-	   take_all();
-	   folding = false
+	   take_all()
 	:: (!hardware && notified) || kicked -> break
 	:: atomic { halted = true; break }
 	:: break
@@ -617,6 +616,6 @@ active proctype vcpu_thread()
 	      enter()
 	   :: else -> block(answer, c)
 	   fi
-	:: sched_out(false); sched_in() /* to userspace and back */
+	:: sched_out(false, false); sched_in() /* to userspace and back */
 	od
 }

@@ -33,6 +33,7 @@ struct control {
 	u32 required, wanted, absent;
 	u32 *result;
 	u32 *allowed; /* what else may be set later; NULL: nobody asks */
+	u32 *fixed;   /* what may not be cleared later; NULL: nobody does */
 };
 
 static const struct control controls[] __initconst = {
@@ -56,13 +57,15 @@ static const struct control controls[] __initconst = {
 		.absent = PROC_CR3_LOAD_EXIT | PROC_CR3_STORE_EXIT | PROC_INVLPG_EXIT,
 		.result = &vmx_caps.proc,
 		.allowed = &vmx_caps.proc_allowed,
+		.fixed = &vmx_caps.proc_fixed,
 	},
 	{
 		.name = "secondary processor-based",
 		.msr = MSR_IA32_VMX_PROCBASED_CTLS2,
 		.required = PROC2_EPT | PROC2_UNRESTRICTED,
 		.wanted = PROC2_VPID | PROC2_RDTSCP | PROC2_INVPCID | PROC2_WBINVD_EXIT |
-			  PROC2_APIC_ACCESS | PROC2_X2APIC | PROC2_APIC_REGISTER | PROC2_VIRT_INTR,
+			  PROC2_APIC_ACCESS | PROC2_X2APIC | PROC2_APIC_REGISTER | PROC2_VIRT_INTR |
+			  PROC2_PAUSE_LOOP,
 		.result = &vmx_caps.proc2,
 	},
 	{
@@ -108,6 +111,8 @@ static int __init resolve(const struct control *c, bool have_true)
 	*c->result = value;
 	if (c->allowed)
 		*c->allowed = may_be_1;
+	if (c->fixed)
+		*c->fixed = must_be_1;
 	return 0;
 }
 
@@ -177,5 +182,6 @@ int __init vmx_caps_init(void)
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED1, vmx_caps.cr4_fixed1);
 	resolve_mitigations();
 	apicv_caps_init();
+	idle_caps_init();
 	return 0;
 }

@@ -438,6 +438,8 @@ void backend_inject(struct vcpu *vcpu, const struct x86_event *ev)
 	if (ev->type >= EVENT_SOFT_INTR)
 		vmcs_write32(VMCS_CTRL_ENTRY_INSN_LEN, ev->insn_len);
 	vmcs_write32(VMCS_CTRL_ENTRY_INTR, info);
+	/* Delivery ends HLT; most events are not even accepted in that state. */
+	(void)backend_take_halt(vcpu);
 }
 
 void backend_cancel_injection(struct vcpu *vcpu)

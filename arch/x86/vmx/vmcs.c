@@ -319,6 +319,7 @@ int backend_vcpu_init(struct vcpu *vcpu)
 	write_initial_controls(vcpu);
 	write_host_constants();
 	apicv_vcpu_init(vcpu);
+	idle_vcpu_init(vcpu);
 	vcpu_put(vcpu);
 	return 0;
 }

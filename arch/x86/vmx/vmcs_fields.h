@@ -122,7 +122,10 @@
 #define   PROC2_UNRESTRICTED	 (1u << 7)
 #define   PROC2_APIC_REGISTER	 (1u << 8)
 #define   PROC2_VIRT_INTR	 (1u << 9)
+#define   PROC2_PAUSE_LOOP	 (1u << 10)
 #define   PROC2_INVPCID		 (1u << 12)
+#define VMCS_CTRL_PLE_GAP	 0x4020
+#define VMCS_CTRL_PLE_WINDOW	 0x4022
 #define VMCS_EXIT_INSN_ERROR	 0x4400
 #define VMCS_EXIT_REASON	 0x4402
 #define   EXIT_REASON_BASIC	 0xffffu
@@ -173,6 +176,7 @@
 #define   GUEST_BLOCK_NMI	 (1u << 3)
 #define VMCS_GUEST_ACTIVITY	 0x4826
 #define   ACTIVITY_ACTIVE	 0
+#define   ACTIVITY_HLT		 1
 #define VMCS_GUEST_SYSENTER_CS	 0x482a
 #define VMCS_HOST_SYSENTER_CS	 0x4c00
 

@@ -20,10 +20,12 @@ struct vmx_caps {
 	u32 revision; /* first word of VMXON and VMCS regions */
 	u32 pin, proc, proc2, exit, entry;
 	u32 proc_allowed; /* of VMCS_CTRL_PROC: what may be set now and then */
+	u32 proc_fixed;   /* ... and what may never be cleared */
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	bool ept_ad, ept_2m, ept_1g;
 	u32 apicv;            /* APICV_*: what may be used */
 	u32 apicv_off;        /* APICV_OFF_*: if delivery may not */
+	u32 disable_exits;    /* KVM_X86_DISABLE_EXITS_*: what works */
 	bool flush_l1d, verw; /* what this host needs against L1TF and MDS at entry */
 };
 extern struct vmx_caps vmx_caps;
@@ -113,6 +115,11 @@ void apicv_caps_init(void); /* after the control words are known: takes its own 
 int apicv_vm_init(struct vm *vm);
 void apicv_vm_destroy(struct vm *vm);
 void apicv_vcpu_init(struct vcpu *vcpu); /* VMCS current */
+
+/* --- idle.c --- */
+void idle_caps_init(void);              /* after the control words are known */
+void idle_vcpu_init(struct vcpu *vcpu); /* VMCS current, controls and MSR bitmap initialized */
+int vmx_pause(struct vcpu *vcpu);       /* the exit */
 
 /* --- posted_intr.c --- */
 bool pi_available(void); /* the kernel's vectors can be used */

@@ -44,6 +44,7 @@ PROBES = (
     Probe("entry-interrupt-mask"),
     Probe("virtual-vectoring"),
     Probe("empty-notification"),
+    Probe("halt-exits"),
 )
 
 

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a guest does when it has nothing to do: HLT, MONITOR and MWAIT, PAUSE, and which of them
+ * exit. KVM_CAP_X86_DISABLE_EXITS gives them to the guest, for CPUs that nobody else needs: the
+ * processor itself sleeps then, until a virtual interrupt or any VM exit.
+ *
+ * A guest that spins in PAUSE exits by the "PAUSE-loop exiting" control, if there is one, and its
+ * thread gives way. Left out: choosing the vCPU that it waits for, and a window that adapts.
+ */
+#include <linux/moduleparam.h>
+#include <linux/sched.h>
+#include <asm/cpufeature.h>
+#include <asm/msr.h>
+#include <backend.h>
+#include "vmx.h"
+
+/* KVM's names, in ticks of the TSC. Off by default: yield() alone can't be relied on to help. */
+static unsigned int ple_gap;
+module_param(ple_gap, uint, 0444);
+MODULE_PARM_DESC(ple_gap, "PAUSEs at most this far apart are one loop; 0: no exits (default)");
+
+static unsigned int ple_window = 4096;
+module_param(ple_window, uint, 0444);
+MODULE_PARM_DESC(ple_window, "a PAUSE loop that lasts longer exits");
+
+/* Time that the core has spent in C-states; the guest may read what this processor has. */
+static const u32 cstate_msrs[] = {
+	MSR_CORE_C1_RES,
+	MSR_CORE_C3_RESIDENCY,
+	MSR_CORE_C6_RESIDENCY,
+	MSR_CORE_C7_RESIDENCY,
+};
+static u32 cstate_present __ro_after_init; /* BIT(index above) */
+
+#define MWAIT_EXITS (PROC_MWAIT_EXIT | PROC_MONITOR_EXIT)
+
+/* Deep C-states, which MWAIT can enter, must not stop the host's timer. */
+static bool __init mwait_usable(void)
+{
+	return boot_cpu_has(X86_FEATURE_MWAIT) && boot_cpu_has(X86_FEATURE_ARAT) &&
+	       !boot_cpu_has_bug(X86_BUG_MONITOR);
+}
+
+void __init idle_caps_init(void)
+{
+	unsigned int i;
+	u64 value;
+
+	if (!ple_gap)
+		vmx_caps.proc2 &= ~PROC2_PAUSE_LOOP;
+	if (!(vmx_caps.proc2 & PROC2_PAUSE_LOOP))
+		ple_gap = ple_window = 0;
+	for (i = 0; i < ARRAY_SIZE(cstate_msrs); i++)
+		if (!rdmsrl_safe(cstate_msrs[i], &value))
+			cstate_present |= BIT(i);
+
+	if (!(vmx_caps.proc_fixed & PROC_PAUSE_EXIT))
+		vmx_caps.disable_exits |= KVM_X86_DISABLE_EXITS_PAUSE;
+	if (!(vmx_caps.proc_fixed & PROC_HLT_EXIT))
+		vmx_caps.disable_exits |= KVM_X86_DISABLE_EXITS_HLT;
+	if (!(vmx_caps.proc_fixed & MWAIT_EXITS) && mwait_usable())
+		vmx_caps.disable_exits |= KVM_X86_DISABLE_EXITS_MWAIT;
+	if (cstate_present)
+		vmx_caps.disable_exits |= KVM_X86_DISABLE_EXITS_CSTATE;
+}
+
+u32 backend_disable_exits(void)
+{
+	return vmx_caps.disable_exits;
+}
+
+/* Without a LAPIC here, HLT is userspace's business whatever it has asked for. */
+static bool halts_in_guest(const struct vm *vm)
+{
+	return (vm->arch.disabled_exits & KVM_X86_DISABLE_EXITS_HLT) &&
+	       vm->irqchip_mode != IRQCHIP_NONE;
+}
+
+void idle_vcpu_init(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 disabled = vcpu->vm->arch.disabled_exits;
+	unsigned int i;
+
+	vmx_set_proc(vmx, PROC_HLT_EXIT, !halts_in_guest(vcpu->vm));
+	vmx_set_proc(vmx, MWAIT_EXITS, !(disabled & KVM_X86_DISABLE_EXITS_MWAIT));
+	if (disabled & KVM_X86_DISABLE_EXITS_PAUSE) {
+		vmx->proc2 &= ~PROC2_PAUSE_LOOP;
+		vmcs_write32(VMCS_CTRL_PROC2, vmx->proc2);
+	}
+	if (vmx->proc2 & PROC2_PAUSE_LOOP) {
+		vmcs_write32(VMCS_CTRL_PLE_GAP, ple_gap);
+		vmcs_write32(VMCS_CTRL_PLE_WINDOW, ple_window);
+	}
+	for (i = 0; i < ARRAY_SIZE(cstate_msrs); i++)
+		if ((disabled & KVM_X86_DISABLE_EXITS_CSTATE) && (cstate_present & BIT(i)))
+			vmx_intercept_msr(vmx, cstate_msrs[i], false, true);
+}
+
+bool backend_take_halt(struct vcpu *vcpu)
+{
+	if (!halts_in_guest(vcpu->vm) || vmcs_read32(VMCS_GUEST_ACTIVITY) != ACTIVITY_HLT)
+		return false;
+	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	return true;
+}
+
+/* SDM "Checks on Guest Non-Register State": HLT at privilege level 0, and in no shadow. */
+bool backend_give_halt(struct vcpu *vcpu)
+{
+	if (!halts_in_guest(vcpu->vm) || backend_cpl(vcpu) ||
+	    (backend_blocking(vcpu) & (BLOCK_STI | BLOCK_MOVSS)))
+		return false;
+	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
+	return true;
+}
+
+/* It spins: let somebody else run, who may be the one it waits for. */
+int vmx_pause(struct vcpu *vcpu)
+{
+	backend_skip_insn(vcpu);
+	yield();
+	return 1;
+}
