@@ -228,11 +228,15 @@ static inline bool vlapic_has_requests(const struct vlapic *apic)
  */
 bool vlapic_holds(const struct vlapic *apic, u8 vector);
 
-/* Fold all requests into IRR. */
+/*
+ * Fold all requests into IRR. ON no longer tells of them then: whoever decides when the guest is to
+ * be interrupted must look again before it enters (VLAPIC_STALE_IRR).
+ */
 void vlapic_fold(struct vlapic *apic);
 
-/* Highest vector in IRR (after folding), in ISR; -1: none. */
+/* Highest vector in IRR (after folding; as it is), in ISR; -1: none. */
 int vlapic_highest_irr(struct vlapic *apic);
+int vlapic_highest_folded(struct vlapic *apic);
 int vlapic_highest_isr(struct vlapic *apic);
 
 /* Compute PPR from TPR and ISR: SDM "Task and Processor Priorities". Stores and returns it. */

@@ -540,11 +540,68 @@ static void L12_no_wakeup_is_lost(void **state)
 	vcpu_join(v);
 }
 
+/* --- L11: requests behind a raised TPR, which comes down without an exit --- */
+
+#define BEHIND_TPR 1500
+
+static volatile uint64_t behind_sent;
+
+/* Takes a vector above its TPR, which makes software look at the LAPIC, while others come below. */
+static void tpr_payload(uint64_t arg)
+{
+	(void)arg;
+	guest_xapic_enable();
+	guest_handler[VECTOR] = on_irq;
+	guest_handler[0x81] = on_irq;
+	sti();
+	ready = 1;
+	for (uint64_t i = 1; i <= BEHIND_TPR; i++) {
+		write_cr(8, 7);
+		progress = i; /* the sender sends one now */
+		while (behind_sent < i)
+			xapic_write(APIC_ICR_LO, 1u << 18 | 0x81);
+		write_cr(8, 0);
+		while (count[VECTOR] < i)
+			cpu_relax();
+	}
+}
+
+static void behind_tpr_payload(uint64_t arg)
+{
+	(void)arg;
+	guest_xapic_enable();
+	xapic_write(APIC_ICR_HI, 0);
+	for (uint64_t i = 1; i <= BEHIND_TPR; i++) {
+		while (progress < i)
+			cpu_relax();
+		for (uint32_t n = (uint32_t)i * 2654435761u >> 20; n; n--)
+			cpu_relax(); /* at any moment of the receiver's round */
+		behind_sent = i;     /* first: no other interrupt shall make up for a lost one */
+		xapic_write(APIC_ICR_LO, VECTOR);
+	}
+}
+
+static void L11_no_request_is_stranded_behind_the_tpr(void **state)
+{
+	struct vm *vm = vm_create_irqchip();
+	struct vcpu *receiver = vcpu_create(vm, 0), *sender = vcpu_create(vm, 1);
+
+	(void)state;
+	must(ioctl(sender->fd, KVM_SET_MP_STATE, &(struct kvm_mp_state){ KVM_MP_STATE_RUNNABLE }));
+	vcpu_long_mode(receiver, tpr_payload, 0);
+	vcpu_long_mode(sender, behind_tpr_payload, 0);
+	vcpu_start(receiver);
+	vcpu_start(sender);
+	vcpu_join(sender);
+	vcpu_join(receiver);
+	assert_int_equal(in_guest(vm, count[VECTOR]), BEHIND_TPR);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(L4_modes_toggle_under_messages), TEST(I6_stuck_line),
 	TEST(I8_sources_of_a_line),           TEST(I3_resampler_raises_its_own_line),
 	TEST(I10_resamplers_against_routing), TEST(T3_ports_from_everywhere),
-	TEST(L12_no_wakeup_is_lost),
+	TEST(L12_no_wakeup_is_lost),          TEST(L11_no_request_is_stranded_behind_the_tpr),
 };
 
 TEST_MAIN("guest_irqraces", tests)

@@ -94,9 +94,14 @@ bool vlapic_holds(const struct vlapic *apic, u8 vector)
 
 int vlapic_highest_irr(struct vlapic *apic)
 {
+	vlapic_fold(apic);
+	return vlapic_highest_folded(apic);
+}
+
+int vlapic_highest_folded(struct vlapic *apic)
+{
 	int vector;
 
-	vlapic_fold(apic);
 	if (!apic->irr_hint)
 		return -1;
 	vector = bank_highest(apic, LAPIC_IRR);

@@ -237,10 +237,16 @@ bool backend_sync_apic(struct vcpu *vcpu)
 			hand_over(vmx, apic);
 		return true;
 	}
-	/* A threshold above the TPR, which userspace may have lowered, would fail the entry. */
-	if (unlikely(vmx->tpr_threshold > vlapic_reg(apic, LAPIC_TPR) >> 4))
+	if (vlapic_has_requests(apic))
+		return false;
+	/*
+	 * Whatever has looked at the LAPIC since may have folded a vector that the TPR blocks. And
+	 * a threshold above the TPR, which userspace may have lowered, would fail the entry.
+	 */
+	if ((apic->stale & VLAPIC_STALE_IRR) ||
+	    unlikely(vmx->tpr_threshold > vlapic_reg(apic, LAPIC_TPR) >> 4))
 		backend_update_tpr_threshold(vcpu);
-	return !vlapic_has_requests(apic);
+	return true;
 }
 
 /*
@@ -257,7 +263,9 @@ void backend_update_tpr_threshold(struct vcpu *vcpu)
 
 	if ((vmx->apicv & (APICV_TPR_SHADOW | APICV_DELIVERY)) != APICV_TPR_SHADOW)
 		return;
-	irr = vlapic_highest_irr(apic);
+	/* No fold here: it could take what backend_sync_apic() is to see. */
+	irr = vlapic_highest_folded(apic);
+	apic->stale &= ~(u32)VLAPIC_STALE_IRR;
 	if (irr >= 0 && (u32)irr >> 4 <= tpr)
 		threshold = (u32)irr >> 4;
 	if (threshold == vmx->tpr_threshold)
