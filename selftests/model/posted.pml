@@ -17,7 +17,7 @@
  *   interrupts()                       posted_intr.c: wake_sleepers(); vectors that come too late
  *   pi_load(), sched_out()             posted_intr.c: pi_load(), pi_put(); vcpu.c: vcpu_sched_out()
  *   pre_block(), post_block()          posted_intr.c: backend_pre_block(), backend_post_block()
- *   block()                            vcpu.c: vcpu_block(), with rcuwait's dance
+ *   block()                            halt.c: vcpu_block(), with rcuwait's dance
  *   fold(), look()                     vlapic.c: vlapic_fold(); enter.c: arch_vcpu_runnable()
  *   enter()                            enter.c: arch_vcpu_enter(), must_not_enter(); the processor
  *
