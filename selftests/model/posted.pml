@@ -17,7 +17,7 @@
  *   interrupts()                       posted_intr.c: wake_sleepers(); vectors that come too late
  *   pi_load(), sched_out()             posted_intr.c: pi_load(), pi_put(); vcpu.c: vcpu_sched_out()
  *   pre_block(), post_block()          posted_intr.c: backend_pre_block(), backend_post_block()
- *   block()                            vcpu.c: vcpu_block(), with rcuwait's dance
+ *   block()                            halt.c: vcpu_block(), with rcuwait's dance
  *   fold(), look()                     vlapic.c: vlapic_fold(); enter.c: arch_vcpu_runnable()
  *   enter()                            enter.c: arch_vcpu_enter(), must_not_enter(); the processor
  *
@@ -25,8 +25,9 @@
  * the protocol depends on them: ->mode lies in `buffered` until a barrier or store_buffer() takes
  * it to memory. Locked instructions are barriers.
  *
- * Which processes there are is chosen by -DSENDERS=n, -DVECTORS=n, -DDEVICE, -DREMOVAL, -DHOTPLUG;
- * -DBUG_... puts a bug in, and -DONLY=n watches one property: see the list in `run`.
+ * Which processes there are is chosen by -DSENDERS=n, -DVECTORS=n, -DDEVICE (which comes
+ * one day), -DASSIGNED (is there), -DREMOVAL (goes again), -DHOTPLUG; -DBUG_... puts a bug in, and
+ * -DONLY=n watches one property: see the list in `run`.
  */
 #define NCPU      2
 #define NO_CPU    NCPU
@@ -64,7 +65,11 @@ bool notified, kicked; /* vectors that are pending on the thread's CPU, while it
 bool woken[NCPU];      /* the wakeup vector is pending */
 bool lock[NCPU], onlist[NCPU];
 
-bool posting;          /* has_posting_devices() */
+#ifdef ASSIGNED
+bool posting = true;   /* has_posting_devices() */
+#else
+bool posting;
+#endif
 bool hardware;         /* posted-interrupt processing, or exits and injection */
 
 /* Who is on the way. */
@@ -247,6 +252,7 @@ active proctype device()
 	od
 }
 
+#ifndef ASSIGNED
 active proctype assign()
 {
 	byte to;
@@ -272,6 +278,7 @@ active proctype assign()
 #endif
 	od
 }
+#endif
 #endif
 
 /* --- the CPUs --- */
