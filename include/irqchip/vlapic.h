@@ -247,10 +247,13 @@ int vlapic_peek(struct vlapic *apic);
 /* Take it: from IRR to ISR. -1: none any more. */
 int vlapic_ack(struct vlapic *apic);
 
+/* @vector is complete: what the bus has to know. For vlapic*.c. */
+void vlapic_report_eoi(struct vlapic *apic, u8 vector, struct vlapic_effect *fx);
+
 /* The register page was replaced (restored, reset): forget what was derived from it. */
 void vlapic_resync(struct vlapic *apic);
 
-/* --- the owner, where the processor runs the LAPIC: SDM "APIC Virtualization" ---
+/* --- the owner, where the processor runs the LAPIC (vlapic_hw.c): SDM "APIC Virtualization" ---
  *
  * The host hands over with vlapic_eoi_exits() and what ->stale says, and calls vlapic_hw_ran()
  * after each exit; in between the functions above work as ever. To take over again it calls

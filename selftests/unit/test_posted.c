@@ -44,6 +44,7 @@ static u32 hooked_xchg(u32 *word, u32 value)
 #undef smp_mb
 #define smp_mb() step()
 #include "../../arch/x86/irqchip/vlapic.c"
+#include "../../arch/x86/irqchip/vlapic_hw.c"
 #undef env_and_u32
 #undef env_or_u32
 #undef env_xchg_u32

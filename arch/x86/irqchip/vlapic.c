@@ -172,8 +172,7 @@ void vlapic_resync(struct vlapic *apic)
 	vlapic_update_ppr(apic);
 }
 
-/* @vector is complete: what the bus has to know. */
-static void report_eoi(struct vlapic *apic, u8 vector, struct vlapic_effect *fx)
+void vlapic_report_eoi(struct vlapic *apic, u8 vector, struct vlapic_effect *fx)
 {
 	fx->what |= VLAPIC_FX_EOI | VLAPIC_FX_SELF;
 	fx->eoi_vector = vector;
@@ -192,54 +191,7 @@ static void end_of_interrupt(struct vlapic *apic, struct vlapic_effect *fx)
 	apic->isr_top = bank_highest(apic, LAPIC_ISR);
 	apic->stale |= VLAPIC_STALE_ISR;
 	vlapic_update_ppr(apic);
-	report_eoi(apic, vector, fx);
-}
-
-/* --- the processor's part --- */
-
-/*
- * A sender sets ->eoi_wanted, then reads ->eoi_seen; we write ->eoi_seen, then read ->eoi_wanted.
- * Full barriers on both sides, so either the sender sees that the vector is not seen any more and
- * stages its request, or we see that it is wanted and keep it in the map.
- */
-void vlapic_eoi_exits(struct vlapic *apic, u32 map[8])
-{
-	u32 word;
-
-	for (word = 0; word < 8; word++) {
-		map[word] = READ_ONCE(apic->eoi_wanted[word]);
-		WRITE_ONCE(apic->eoi_seen[word], map[word]);
-	}
-	smp_mb();
-	for (word = 0; word < 8; word++) {
-		map[word] |= READ_ONCE(apic->eoi_wanted[word]);
-		WRITE_ONCE(apic->eoi_seen[word], map[word]);
-	}
-	apic->stale &= ~(u32)VLAPIC_STALE_EOIS;
-}
-
-void vlapic_see_all_eois(struct vlapic *apic)
-{
-	u32 word;
-
-	for (word = 0; word < 8; word++)
-		WRITE_ONCE(apic->eoi_seen[word], ~0u);
-}
-
-void vlapic_hw_eoi(struct vlapic *apic, u8 vector, struct vlapic_effect *fx)
-{
-	/* An edge by now: the next one shall end without an exit. */
-	if (!(READ_ONCE(apic->eoi_wanted[vector / 32]) & vector_bit(vector)))
-		apic->stale |= VLAPIC_STALE_EOIS;
-	report_eoi(apic, vector, fx);
-}
-
-void vlapic_hw_wrote(struct vlapic *apic, u32 offset, u64 now_ns, struct vlapic_effect *fx)
-{
-	if (offset == LAPIC_ID)
-		vlapic_update_id(apic); /* read-only, whatever the processor has stored */
-	else
-		vlapic_write(apic, offset, vlapic_reg(apic, offset), now_ns, fx);
+	vlapic_report_eoi(apic, vector, fx);
 }
 
 /* --- interrupts and events in --- */
