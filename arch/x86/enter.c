@@ -207,7 +207,11 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 	local_irq_enable();
 	preempt_enable();
 	vcpu->srcu_idx = srcu_read_lock(&vm->srcu);
-	return entered ? backend_handle_exit(vcpu) : 1;
+	if (!entered)
+		return 1;
+	if (has_lapic(vcpu))
+		irqchip_look_at_timer(&vm->chip, vcpu->index);
+	return backend_handle_exit(vcpu);
 }
 
 /* --- one KVM_RUN --- */

@@ -267,6 +267,12 @@ void irqchip_raise_lvt(struct irqchip *chip, u32 vcpu, u32 lvt);
  */
 int irqchip_peek(struct irqchip *chip, u32 vcpu);
 
+/*
+ * The guest has run, and may have been given the timer's interrupt by the processor: from now on
+ * IA32_TSC_DEADLINE says that it has expired. After each exit; irqchip_peek() does the same.
+ */
+void irqchip_look_at_timer(struct irqchip *chip, u32 vcpu);
+
 /* As irqchip_peek(), where the LAPIC's own interrupts are the processor's business: an ExtINT only.
  */
 bool irqchip_extint_waits(struct irqchip *chip, u32 vcpu);

@@ -286,6 +286,30 @@ static void deadline_payload(uint64_t x2apic)
 	guest_assert_eq(count[VECTOR_C], 2);
 }
 
+/* With the interrupt comes the end of the deadline, whoever delivers it; no HLT, no other exit. */
+static volatile uint64_t still_armed;
+
+static void on_deadline(struct guest_frame *f)
+{
+	still_armed |= rdmsr(MSR_TSC_DEADLINE);
+	count[f->vector]++;
+	apic_write(APIC_EOI, 0);
+}
+
+static void deadline_ends_payload(uint64_t x2apic)
+{
+	irq_setup(x2apic);
+	guest_handler[VECTOR_C] = on_deadline;
+	still_armed = 0;
+	sti();
+	apic_write(APIC_LVT_TIMER, APIC_TIMER_DEADLINE | VECTOR_C);
+	for (uint64_t n = 1; n <= 100; n++) {
+		wrmsr(MSR_TSC_DEADLINE, rdtsc() + 20000 + 777 * n);
+		wait_for(VECTOR_C, n);
+	}
+	guest_assert_eq(still_armed, 0);
+}
+
 static void add_deadline_to_cpuid(struct vcpu *v)
 {
 	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + 100 * sizeof(c->entries[0]));
@@ -310,6 +334,19 @@ static void timer_tsc_deadline(void **state)
 
 		add_deadline_to_cpuid(v);
 		vcpu_long_mode(v, deadline_payload, x2apic);
+		expect_done(v);
+		vm_free(v->vm);
+	}
+}
+
+static void deadline_ends_with_its_interrupt(void **state)
+{
+	(void)state;
+	for (uint64_t x2apic = 0; x2apic < 2; x2apic++) {
+		struct vcpu *v = vcpu_create_bare(vm_create_irqchip(), 0);
+
+		add_deadline_to_cpuid(v);
+		vcpu_long_mode(v, deadline_ends_payload, x2apic);
 		expect_done(v);
 		vm_free(v->vm);
 	}
@@ -656,6 +693,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(timer_one_shot),
 	TEST(timer_periodic),
 	TEST(timer_tsc_deadline),
+	TEST(deadline_ends_with_its_interrupt),
 	TEST(timer_any_order),
 	TEST(ipi_to_self),
 	TEST(priorities_and_nesting),

@@ -601,6 +601,14 @@ static void look_at_timer(struct irqchip *chip, struct vlapic *apic)
 	bus_arm_lapic_timer(chip, apic);
 }
 
+void irqchip_look_at_timer(struct irqchip *chip, u32 vcpu)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+
+	if (apic)
+		look_at_timer(chip, apic);
+}
+
 int irqchip_peek(struct irqchip *chip, u32 vcpu)
 {
 	struct vlapic *apic = bus_lapic(chip, vcpu);
