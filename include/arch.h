@@ -75,7 +75,10 @@ struct seq_file;
 void arch_show_vcpu(struct seq_file *m, struct vcpu *vcpu);
 /* Files of the architecture's own in vm->debugfs. */
 void arch_add_vm_debugfs(struct vm *vm);
-/* Add vCPU @vcpu's interrupts by path to @counts[IRQ_PATH_NR]. */
-void arch_count_interrupts(struct vcpu *vcpu, u64 *counts);
+/*
+ * Add vCPU @vcpu's interrupts by path to @counts[IRQ_PATH_NR]. Returns how many more there were
+ * whose vector was requested already: the guest sees such two as one.
+ */
+u64 arch_count_interrupts(struct vcpu *vcpu, u64 *counts);
 
 #endif

@@ -5,7 +5,8 @@
  *   apicvisor/PID-N/stats      the N-th VM, created by process PID
  *   apicvisor/PID-N/vcpuI/stats
  *   apicvisor/PID-N/vcpuI/state  what the vCPU waits for, see arch/x86/show.c
- * exit.* counts exits by reason, irq.* interrupts by the path they came. Counters are written by
+ * exit.* counts exits by reason, irq.* interrupts by the path they came,
+ * irq_coalesced those that found their vector requested already. Counters are written by
  * the vCPU's thread alone and read without stopping it. Without debugfs all else works.
  */
 #include <linux/debugfs.h>
@@ -19,6 +20,7 @@
 struct counters {
 	struct vcpu_stats vcpu;
 	u64 irq[IRQ_PATH_NR];
+	u64 irq_coalesced;
 	u64 vms, vcpus;
 };
 
@@ -74,7 +76,7 @@ static void add_vcpu(struct counters *c, struct vcpu *vcpu)
 
 	for (i = 0; i < NR_VCPU_COUNTERS; i++)
 		to[i] += READ_ONCE(from[i]);
-	arch_count_interrupts(vcpu, c->irq);
+	c->irq_coalesced += arch_count_interrupts(vcpu, c->irq);
 	c->vcpus++;
 }
 
@@ -101,6 +103,7 @@ static void show_counters(struct seq_file *m, const struct counters *c)
 				   c->vcpu.by_reason[i]);
 	for (i = 0; i < IRQ_PATH_NR; i++)
 		seq_printf(m, "irq.%s %llu\n", path_names[i], c->irq[i]);
+	seq_printf(m, "irq_coalesced %llu\n", c->irq_coalesced);
 }
 
 /* --- files --- */

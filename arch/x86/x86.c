@@ -235,12 +235,13 @@ void arch_vcpu_put(struct vcpu *vcpu)
 
 /* --- statistics --- */
 
-void arch_count_interrupts(struct vcpu *vcpu, u64 *counts)
+u64 arch_count_interrupts(struct vcpu *vcpu, u64 *counts)
 {
 	unsigned int path;
 
 	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE)
-		return;
+		return 0;
 	for (path = 0; path < IRQ_PATH_NR; path++)
 		counts[path] += env_counter_get(&vcpu->arch.apic.delivered[path]);
+	return env_counter_get(&vcpu->arch.apic.coalesced);
 }
