@@ -107,6 +107,31 @@ static void xsave_reaches_the_guest(void **state)
 	assert_int_equal(*xmm1, 0x123456789abcdef0UL);
 }
 
+/* A guest that has not used SSE yet has its own MXCSR all the same, not its VMM's. */
+#define MXCSR_INITIAL 0x1f80u
+#define MXCSR_INEXACT 0x1fa0u
+
+static void mxcsr_payload(uint64_t arg)
+{
+	uint32_t mxcsr;
+
+	(void)arg;
+	asm volatile("stmxcsr %0" : "=m"(mxcsr));
+	guest_assert_eq(mxcsr, MXCSR_INITIAL);
+}
+
+static void mxcsr_is_the_guests(void **state)
+{
+	struct vcpu *v = guest_new(mxcsr_payload, 0);
+	uint32_t mxcsr = MXCSR_INEXACT;
+
+	(void)state;
+	asm volatile("ldmxcsr %0" : : "m"(mxcsr));
+	expect_done(v);
+	asm volatile("stmxcsr %0" : "=m"(mxcsr));
+	assert_int_equal(mxcsr, MXCSR_INEXACT);
+}
+
 /* AVX: the upper halves are a component of their own. */
 static void avx_payload(uint64_t arg)
 {
@@ -345,10 +370,15 @@ static void cpuid_is_what_was_set(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	TEST(fpu_survives_exits),        TEST(fpu_survives_preemption),
-	TEST(xsave_reaches_the_guest),   TEST(avx_state),
-	TEST(guest_breakpoints),         TEST(userspace_sees_the_guests_registers),
-	TEST(state_moves_to_another_vm), TEST(cpuid_is_what_was_set),
+	TEST(mxcsr_is_the_guests),
+	TEST(fpu_survives_exits),
+	TEST(fpu_survives_preemption),
+	TEST(xsave_reaches_the_guest),
+	TEST(avx_state),
+	TEST(guest_breakpoints),
+	TEST(userspace_sees_the_guests_registers),
+	TEST(state_moves_to_another_vm),
+	TEST(cpuid_is_what_was_set),
 };
 
 TEST_MAIN("guest_state", tests)

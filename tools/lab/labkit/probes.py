@@ -45,6 +45,7 @@ PROBES = (
     Probe("virtual-vectoring"),
     Probe("empty-notification"),
     Probe("halt-exits"),
+    Probe("compacted-mxcsr"),
 )
 
 
