@@ -32,6 +32,12 @@ module:
 	@cp -asf $(CURDIR)/tools/kbuild $(MODDIR)/tools/
 	$(MAKE) -C $(KDIR) M=$(MODDIR) $(if $(W),W=$(W)) $(if $(C),C=$(C)) $(SANITIZE) modules
 
+## make test-modules   what tests load beside it: build/<kernel release>/selftests/
+test-modules: module
+	@mkdir -p $(MODDIR)/selftests
+	@cp -asf $(CURDIR)/selftests/iommu $(MODDIR)/selftests/
+	$(MAKE) -C $(KDIR) M=$(MODDIR)/selftests/iommu $(if $(W),W=$(W)) $(if $(C),C=$(C)) $(SANITIZE) modules
+
 ## make tools          the reference VMM and the demo's initrd (build/bin, build/demo)
 tools:
 	$(MAKE) -C tools/vmm
@@ -100,4 +106,4 @@ install: module
 clean:
 	rm -rf build
 
-.PHONY: help all module tools selftests setup demo check check-long coverage check-debug check-matrix check-upstream lint fuzz lab-shell install clean
+.PHONY: help all module test-modules tools selftests setup demo check check-long coverage check-debug check-matrix check-upstream lint fuzz lab-shell install clean

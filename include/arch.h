@@ -59,6 +59,22 @@ int arch_pulse_gsi(struct vm *vm, u32 gsi);
 void arch_watch_gsi(struct vm *vm, u32 gsi);
 
 /*
+ * Interrupts of devices that go past their irqfd: virt/bypass.c. All but the first under
+ * vm->bypass_lock. Post and target: in the sense of posted interrupts, or what is like them.
+ */
+bool arch_can_post(void);
+/* The one vCPU and vector that @gsi leads to, as a number; -1: none such, or software must look. */
+int arch_post_target(struct vm *vm, u32 gsi);
+/*
+ * Let the host's interrupt @irq go to @target; -1: to its handler, as it was at first. 0, or the
+ * errno of irq_set_vcpu_affinity(); then it is as before.
+ */
+int arch_post_irq(struct vm *vm, int irq, int target);
+/* Around the time in which a device posts. They nest. */
+void arch_posting_begins(struct vm *vm);
+void arch_posting_ended(struct vm *vm);
+
+/*
  * Second-level tables, under vm->mmu_lock, over guest frames [start, end). Each returns whether
  * translations were removed or restricted, so that the caller must vm_flush_tlb() before it
  * relies on it (after dropping the lock where the caller may sleep; the IPI wait itself is safe

@@ -73,6 +73,16 @@ void backend_notify(struct vcpu *vcpu);
 void backend_pre_block(struct vcpu *vcpu);
 void backend_post_block(struct vcpu *vcpu);
 bool backend_block_again(struct vcpu *vcpu);
+/* Can devices post to vCPUs here? */
+bool backend_can_post(void);
+/* One more device may post to vCPUs of @vm; one less does. Under vm->bypass_lock. */
+void backend_device_added(struct vm *vm);
+void backend_device_removed(struct vm *vm);
+/*
+ * Let the device's interrupt @irq post @vector to @vcpu, which lives until it is taken back by
+ * NULL: then its handler in the host gets it. 0 or the errno of irq_set_vcpu_affinity().
+ */
+int backend_post_irq(struct vcpu *vcpu, int irq, u8 vector);
 /* REQ_POSTING: the first device that posts was assigned to the VM. Preemption off. */
 void backend_posting_begins(struct vcpu *vcpu);
 struct seq_file;

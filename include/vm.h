@@ -7,6 +7,7 @@
  *   vm->lock -> vcpu->lock (never the reverse; KVM_RUN holds vcpu->lock alone)
  *   vcpu->lock -> vm->slots_lock -> vm->srcu (synchronize) -> vm->mmu_lock
  *   vm->irq_lock -> vm->irqfd_lock
+ *   vm->irq_lock -> irqbypass's mutex -> vm->bypass_lock
  *   vm->mmu_lock and the core's device locks are leaves.
  * Documentation/locking.rst has the reasons.
  */
@@ -20,6 +21,7 @@
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
+#include <linux/workqueue.h>
 #include <irqchip/irqchip.h>
 #include <x86.h>
 
@@ -96,6 +98,9 @@ struct vm {
 	struct list_head irqfds;
 	struct list_head resamplers;
 	struct list_head ioeventfds; /* under slots_lock */
+	struct mutex bypass_lock;    /* ->bypasses, struct bypass, ->arch.posting_devices */
+	struct list_head bypasses;   /* those with a producer: virt/bypass.c */
+	struct work_struct bypass_work;
 
 	struct list_head node; /* in the list of all VMs: virt/stats.c */
 	struct dentry *debugfs;

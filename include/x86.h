@@ -164,7 +164,7 @@ struct vm_arch {
 	bool apic_access_mapped;
 	struct page *apic_access_page;   /* NULL: not virtualized */
 	bool apicv_off_user;             /* debugfs: switched off for the VM */
-	u32 posting_devices;             /* under vm->irq_lock; read by any context */
+	u32 posting_devices;             /* under vm->bypass_lock; read by any context */
 	u64 tss_addr, identity_map_addr; /* recorded; unrestricted guest needs neither */
 	bool identity_map_set;
 	struct vioapic ioapic;

@@ -20,6 +20,7 @@
 #include <linux/workqueue.h>
 #include <irqchip/route.h>
 #include <arch.h>
+#include <bypass.h>
 #include <compat.h>
 
 /* All level irqfds of one GSI: they share the line, and are asked together. */
@@ -36,6 +37,7 @@ struct irqfd {
 	struct list_head node; /* vm->irqfds; empty: shutting down. Under irqfd_lock */
 	wait_queue_entry_t wait;
 	struct work_struct shutdown;
+	struct bypass bypass; /* a device may do without us */
 
 	struct eventfd_ctx *resamplefd; /* NULL: edge-triggered */
 	struct resampler *resampler;
@@ -109,6 +111,7 @@ void irqfd_routing_changed_locked(struct vm *vm)
 	struct resampler *r;
 
 	lockdep_assert_held(&vm->irq_lock);
+	bypass_routing_changed(vm);
 	rcu_read_lock();
 	list_for_each_entry_rcu (r, &vm->resamplers, node)
 		resample_gsi(vm, r->gsi);
@@ -190,6 +193,7 @@ static void irqfd_shutdown(struct work_struct *work)
 	struct irqfd *irqfd = container_of(work, struct irqfd, shutdown);
 	u64 count;
 
+	bypass_withdraw(&irqfd->bypass);
 	eventfd_ctx_remove_wait_queue(irqfd->eventfd, &irqfd->wait, &count);
 	irqfd_free(irqfd);
 }
@@ -307,6 +311,8 @@ static int irqfd_assign_locked(struct vm *vm, const struct kvm_irqfd *args, stru
 	poll.irqfd = irqfd;
 	if (vfs_poll(file, &poll.table) & EPOLLIN)
 		irqfd_raise(irqfd); /* signalled before we listened */
+	if (!irqfd->resampler)
+		bypass_offer(&irqfd->bypass, vm, irqfd->gsi, irqfd->eventfd);
 	return 0;
 }
 
@@ -371,6 +377,7 @@ void irqfd_init(struct vm *vm)
 	spin_lock_init(&vm->irqfd_lock);
 	INIT_LIST_HEAD(&vm->irqfds);
 	INIT_LIST_HEAD(&vm->resamplers);
+	bypass_init(vm);
 }
 
 /* The VM goes: shut all down, and wait for it. Interrupts can still be delivered until then. */
@@ -384,6 +391,7 @@ void irqfd_release(struct vm *vm)
 	spin_unlock_irq(&vm->irqfd_lock);
 	/* Also those that an EPOLLHUP took off the list. */
 	flush_workqueue(shutdown_wq);
+	bypass_release(vm);
 }
 
 int irqfd_module_init(void)

@@ -12,7 +12,9 @@
 #include <linux/hrtimer.h>
 #include <linux/ktime.h>
 #include <linux/moduleparam.h>
+#include <arch.h>
 #include <backend.h>
+#include <bypass.h>
 #include <compat.h>
 #include <vcpu.h>
 
@@ -82,6 +84,11 @@ static void host_ack(void *ctx, u32 chip, u32 pin)
 	irqfd_acked(ctx, chip, pin);
 }
 
+static void host_targets_moved(void *ctx)
+{
+	bypass_targets_moved(ctx);
+}
+
 /* The clock of the hrtimers. */
 static u64 host_now_ns(void *ctx)
 {
@@ -100,9 +107,41 @@ const struct irqchip_host irqchip_host_ops = {
 	.pit_timer = host_pit_timer,
 	.ioapic_timer = host_ioapic_timer,
 	.ack = host_ack,
+	.targets_moved = host_targets_moved,
 	.now_ns = host_now_ns,
 	.guest_tsc = host_guest_tsc,
 };
+
+/* --- devices that post by themselves --- */
+
+bool arch_can_post(void)
+{
+	return backend_can_post();
+}
+
+int arch_post_target(struct vm *vm, u32 gsi)
+{
+	u8 vector;
+	int index = irqchip_post_target(&vm->chip, gsi, &vector);
+
+	return index < 0 ? -1 : index << 8 | vector;
+}
+
+int arch_post_irq(struct vm *vm, int irq, int target)
+{
+	return target < 0 ? backend_post_irq(NULL, irq, 0)
+			  : backend_post_irq(vcpu_at(vm, target >> 8), irq, target & 0xff);
+}
+
+void arch_posting_begins(struct vm *vm)
+{
+	backend_device_added(vm);
+}
+
+void arch_posting_ended(struct vm *vm)
+{
+	backend_device_removed(vm);
+}
 
 /* --- callbacks: hard interrupt context --- */
 

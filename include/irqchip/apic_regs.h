@@ -13,6 +13,7 @@
 
 #define LAPIC_PAGE_SIZE            4096
 #define LAPIC_DEFAULT_BASE         0xfee00000ULL
+#define LAPIC_FIRST_VECTOR         16 /* that it may deliver: SDM "Valid Interrupt Vectors" */
 
 /* --- fields --- */
 

@@ -112,6 +112,8 @@ struct irqchip_host {
 	void (*ioapic_timer)(void *ctx, u64 deadline_ns);
 	/* Vectors or destinations of the IOAPIC moved: EOI-exit bitmaps are stale (NULL: none). */
 	void (*eoi_map_changed)(void *ctx);
+	/* What irqchip_post_target() depends on has changed, its table apart (NULL: none). */
+	void (*targets_moved)(void *ctx);
 	/* The monotonic clock, in ns. */
 	u64 (*now_ns)(void *ctx);
 	/* The guest's TSC on @vcpu at this moment (offset and scale applied). */
@@ -235,6 +237,14 @@ int irqchip_pulse_gsi(struct irqchip *chip, u32 gsi);
  * checks.
  */
 int irqchip_msi(struct irqchip *chip, u64 address, u32 data);
+
+/*
+ * The index of the one LAPIC that GSI @gsi leads to, and the vector that it requests there: for a
+ * sender that knows no more than these two, and may use them for as long as neither the routing
+ * table nor, as ->targets_moved says, a LAPIC changes. -1: no or several LAPICs, or something else
+ * than to post the vector is to be done: a pin, a level, an NMI, an illegal vector.
+ */
+int irqchip_post_target(struct irqchip *chip, u32 gsi, u8 *vector);
 
 /*
  * Deliver @msg to every LAPIC it names. @from is the sending vCPU's index for shorthands, or

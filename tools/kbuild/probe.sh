@@ -39,6 +39,14 @@ has HAVE_TASK_IS_RUNNABLE linux/sched.h 'bool task_is_runnable\('
 has HAVE_MMU_NOTIFIER_YOUNG_BOOL linux/mmu_notifier.h 'bool \(\*test_young\)\('
 has HAVE_IMMEDIATE_EXIT_UNSAFE uapi/linux/kvm.h 'HINT_UNSAFE_IN_KVM\(immediate_exit\)'
 
+# irqbypass: include/bypass.h. Its token became an eventfd, and struct vcpu_data another one, at about
+# the same time: where either has changed, devices don't bypass.
+if has x linux/irqbypass.h 'void \*token' | grep -q . &&
+	has x ../arch/x86/include/asm/irq_remapping.h 'struct vcpu_data' | grep -q .; then
+	exported HAVE_IRQ_BYPASS irq_bypass_register_consumer irq_bypass_unregister_consumer \
+		irq_set_vcpu_affinity
+fi
+
 # x86: include/compat_x86.h
 has HAVE_EMERGENCY_VIRT_CALLBACK ../arch/x86/include/asm/reboot.h \
 	'cpu_emergency_register_virt_callback'

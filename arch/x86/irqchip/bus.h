@@ -29,6 +29,8 @@ static inline void bus_notify(struct irqchip *chip, const struct vlapic *apic, e
 		chip->host->notify(chip->ctx, apic->index, how);
 }
 
+/* What messages name @apic by has changed. */
+void bus_update_map(struct irqchip *chip, const struct vlapic *apic);
 void bus_lapic_effect(struct irqchip *chip, struct vlapic *apic, const struct vlapic_effect *fx);
 void bus_pic_effect(struct irqchip *chip, const struct vpic_effect *fx);
 void bus_ioapic_effect(struct irqchip *chip, const struct vioapic_effect *fx);

@@ -290,6 +290,48 @@ int irqchip_pulse_gsi(struct irqchip *chip, u32 gsi)
 	return pulse(chip, gsi, IRQ_SOURCE_PULSE);
 }
 
+/* --- senders that post by themselves --- */
+
+/* Lowest priority has nothing to choose among one. */
+static int sole_target(struct irqchip *chip, const struct irq_msg *msg)
+{
+	struct msg_targets it;
+	struct vlapic *apic;
+	int target = -1;
+
+	if (msg->delivery != IRQ_DM_FIXED && msg->delivery != IRQ_DM_LOWEST)
+		return -1;
+	if (msg->level || msg->vector < LAPIC_FIRST_VECTOR)
+		return -1;
+	msg_targets_begin(&it, chip, msg);
+	while ((apic = msg_targets_next(&it))) {
+		if (!vlapic_sw_enabled(apic))
+			continue;
+		if (target >= 0)
+			return -1;
+		target = (int)apic->index;
+	}
+	return target;
+}
+
+int irqchip_post_target(struct irqchip *chip, u32 gsi, u8 *vector)
+{
+	const struct irq_route *row;
+	struct irq_msg msg;
+	int target = -1;
+	u32 n;
+
+	env_read_lock();
+	row = route_lookup(smp_load_acquire(&chip->routing), gsi, &n);
+	if (n == 1 && row->type == IRQ_ROUTE_MSI &&
+	    !msg_from_msi(row->msi.addr, row->msi.data, true, &msg)) {
+		target = sole_target(chip, &msg);
+		*vector = msg.vector;
+	}
+	env_read_unlock();
+	return target;
+}
+
 /* --- lines whose GSI has moved --- */
 
 /* Sources of pulses hold no line. */
@@ -503,10 +545,17 @@ void irqchip_raise_lvt(struct irqchip *chip, u32 vcpu, u32 lvt)
 	(void)deliver_to(chip, apic, &msg);
 }
 
+void bus_update_map(struct irqchip *chip, const struct vlapic *apic)
+{
+	msg_update_map(chip, apic);
+	if (chip->host->targets_moved)
+		chip->host->targets_moved(chip->ctx);
+}
+
 void bus_lapic_effect(struct irqchip *chip, struct vlapic *apic, const struct vlapic_effect *fx)
 {
 	if (fx->what & VLAPIC_FX_MAP)
-		msg_update_map(chip, apic);
+		bus_update_map(chip, apic);
 	if (fx->what & VLAPIC_FX_TIMER)
 		bus_arm_lapic_timer(chip, apic);
 	if (fx->what & VLAPIC_FX_EOI)
@@ -541,7 +590,7 @@ int irqchip_attach(struct irqchip *chip, u32 index, struct vlapic *apic)
 		smp_store_release(&chip->index_of_id[apic->id], index + 1);
 	if (index >= chip->nr_lapics)
 		smp_store_release(&chip->nr_lapics, index + 1);
-	msg_update_map(chip, apic);
+	bus_update_map(chip, apic);
 	return 0;
 }
 

@@ -332,7 +332,7 @@ int irqchip_set_lapic(struct irqchip *chip, u32 vcpu, const struct kvm_lapic_sta
 	r = vlapic_set_state(apic, chip->x2apic_format, now, image);
 	if (r)
 		return r;
-	msg_update_map(chip, apic);
+	bus_update_map(chip, apic);
 	bus_notify(chip, apic, vlapic_timer_poll(apic, now));
 	bus_arm_lapic_timer(chip, apic);
 	bus_notify(chip, apic,

@@ -20,9 +20,6 @@ static const u16 lvt_offsets[] = {
 	LAPIC_LVT_LINT0, LAPIC_LVT_LINT1, LAPIC_LVT_ERROR,
 };
 
-/* The lowest vector that an APIC may deliver: SDM "Valid Interrupt Vectors". */
-#define FIRST_VECTOR 16
-
 /* --- 256-bit vector banks (ISR, TMR, IRR): eight words, 16 bytes apart --- */
 
 static u32 bank_offset(u32 bank, u8 vector)
@@ -253,7 +250,7 @@ enum irq_notify vlapic_error(struct vlapic *apic, u32 bits)
 	env_or_u32(&apic->esr_latch, bits);
 	if (!vlapic_sw_enabled(apic) || !vlapic_lvt_message(apic, LAPIC_LVT_ERROR, &msg))
 		return NOTIFY_NONE;
-	if (msg.vector >= FIRST_VECTOR)
+	if (msg.vector >= LAPIC_FIRST_VECTOR)
 		(void)accept_vector(apic, &msg, &how);
 	else
 		env_or_u32(&apic->esr_latch, LAPIC_ESR_RECEIVE_ILLEGAL);
@@ -264,7 +261,7 @@ static int accept_fixed(struct vlapic *apic, const struct irq_msg *msg, enum irq
 {
 	if (!vlapic_sw_enabled(apic))
 		return -1;
-	if (msg->vector < FIRST_VECTOR) {
+	if (msg->vector < LAPIC_FIRST_VECTOR) {
 		*how = vlapic_error(apic, LAPIC_ESR_RECEIVE_ILLEGAL);
 		return -1;
 	}
@@ -456,7 +453,7 @@ static void write_icr(struct vlapic *apic, u32 value, struct vlapic_effect *fx)
 	vlapic_set_reg(apic, LAPIC_ICR_LO, value & ~LAPIC_ICR_BUSY);
 	msg_from_icr(value, vlapic_reg(apic, LAPIC_ICR_HI), vlapic_x2apic(apic), &fx->ipi);
 
-	if (fx->ipi.vector < FIRST_VECTOR &&
+	if (fx->ipi.vector < LAPIC_FIRST_VECTOR &&
 	    (fx->ipi.delivery == IRQ_DM_FIXED || fx->ipi.delivery == IRQ_DM_LOWEST))
 		notify_self(fx, vlapic_error(apic, LAPIC_ESR_SEND_ILLEGAL));
 	else
@@ -465,7 +462,7 @@ static void write_icr(struct vlapic *apic, u32 value, struct vlapic_effect *fx)
 
 static void write_self_ipi(struct vlapic *apic, u8 vector, struct vlapic_effect *fx)
 {
-	if (vector < FIRST_VECTOR) {
+	if (vector < LAPIC_FIRST_VECTOR) {
 		notify_self(fx, vlapic_error(apic, LAPIC_ESR_SEND_ILLEGAL));
 		return;
 	}

@@ -23,9 +23,11 @@
  * all the same, by the reschedule IPI, and no device may post.
  */
 #include <linux/cpu.h>
+#include <linux/irq.h>
 #include <linux/moduleparam.h>
 #include <asm/apic.h>
 #include <asm/irq.h>
+#include <asm/irq_remapping.h>
 #include <asm/irq_vectors.h>
 #include <compat_x86.h>
 #include "vmx.h"
@@ -260,28 +262,62 @@ void pi_cpu_offline(void)
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 }
 
-/* The first device makes every vCPU set up its descriptor: on its next entry, or in its sleep. */
-int pi_device_added(struct vm *vm)
+/* --- devices: come and go --- */
+
+/* The first one makes every vCPU set up its descriptor: on its next entry, or in its sleep. */
+void backend_device_added(struct vm *vm)
 {
 	struct vcpu *vcpu;
 	u32 i;
 
-	if (!pi_available() || !(vmx_caps.apicv & APICV_POSTED))
-		return -EOPNOTSUPP;
-	lockdep_assert_held(&vm->irq_lock);
+	lockdep_assert_held(&vm->bypass_lock);
 	WRITE_ONCE(vm->arch.posting_devices, vm->arch.posting_devices + 1);
 	vm_for_each_vcpu (vm, i, vcpu) {
 		vcpu_set_request(vcpu, REQ_POSTING);
 		vcpu_kick(vcpu);
 	}
-	return 0;
 }
 
-void pi_device_removed(struct vm *vm)
+void backend_device_removed(struct vm *vm)
 {
-	lockdep_assert_held(&vm->irq_lock);
+	lockdep_assert_held(&vm->bypass_lock);
 	WRITE_ONCE(vm->arch.posting_devices, vm->arch.posting_devices - 1);
 }
+
+#ifdef HAVE_IRQ_BYPASS
+
+bool backend_can_post(void)
+{
+	return pi_available() && (vmx_caps.apicv & APICV_POSTED);
+}
+
+/*
+ * What stands in the interrupt-remapping table is the IOMMU driver's; it also waits until the IOMMU
+ * has forgotten the old entry, so that afterwards nobody writes to the old descriptor.
+ */
+int backend_post_irq(struct vcpu *vcpu, int irq, u8 vector)
+{
+	struct vcpu_data target = { .vector = vector };
+
+	if (!vcpu)
+		return irq_set_vcpu_affinity(irq, NULL);
+	target.pi_desc_addr = __pa(vcpu->arch.apic.posted);
+	return irq_set_vcpu_affinity(irq, &target);
+}
+
+#else
+
+bool backend_can_post(void)
+{
+	return false;
+}
+
+int backend_post_irq(struct vcpu *vcpu, int irq, u8 vector)
+{
+	return -EOPNOTSUPP;
+}
+
+#endif
 
 /* --- life --- */
 

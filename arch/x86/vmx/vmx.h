@@ -129,9 +129,6 @@ void pi_vcpu_init(struct vcpu *vcpu);
 void pi_load(struct vcpu *vcpu, int cpu); /* preemption off */
 void pi_put(struct vcpu *vcpu);           /* preemption off */
 void pi_cpu_offline(void);                /* on that CPU, no task left */
-/* A device posts to vCPUs of @vm from now on; not any more. Under vm->irq_lock. -EOPNOTSUPP. */
-int pi_device_added(struct vm *vm);
-void pi_device_removed(struct vm *vm);
 
 /* --- ept.c --- */
 /* Let accesses to the default LAPIC address hit the VM's APIC-access page, or nothing. */

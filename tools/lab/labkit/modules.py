@@ -40,18 +40,22 @@ def _depends(data):
     return [name for name in found.group(1).decode().split(",") if name] if found else []
 
 
-def build_ours(kernel):
-    """Build apicvisor.ko for a kernel with the project's own Makefile; returns its path."""
-    module = paths.REPO / "build" / kernel.release / f"{OURS}.ko"
+def build_ours(kernel, name=f"{OURS}.ko"):
+    """Build our module for a kernel with the project's own Makefile; returns its path.
+
+    name is the path below build/RELEASE: apicvisor.ko, or a module that tests load.
+    """
+    module = paths.REPO / "build" / kernel.release / name
+    target = "module" if module.stem == OURS else "test-modules"
     environment = {k: v for k, v in os.environ.items()
                    if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")}
     if (paths.REPO / "Makefile").exists():
         kernel.kdir     # fetched before make asks for it
         with paths.lock("module-build"):
-            host.run(["make", "-s", "-C", paths.REPO, "module", f"KERNEL={kernel.name}"],
+            host.run(["make", "-s", "-C", paths.REPO, target, f"KERNEL={kernel.name}"],
                      env=environment)
     if not module.exists():
-        raise LabError(f"{module} is not there: make module KERNEL={kernel.name}")
+        raise LabError(f"{module} is not there: make {target} KERNEL={kernel.name}")
     return module
 
 
