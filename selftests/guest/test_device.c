@@ -103,7 +103,8 @@ struct device {
 };
 static struct device devices[MAX_DEVICES];
 static int nr_devices;
-static bool posts; /* devices can, here */
+static bool posts;    /* devices can, here */
+static bool reloaded; /* the module, so that they can't */
 
 static struct iommu_counters counters(const struct device *d)
 {
@@ -202,8 +203,14 @@ static void release_devices(void)
 
 static int device_teardown(void **state)
 {
+	int r;
+
 	release_devices();
-	return test_teardown(state);
+	r = test_teardown(state);
+	if (reloaded)
+		reload_module("posted_interrupts=1");
+	reloaded = false;
+	return r;
 }
 
 #define DEVICE_TEST(f) cmocka_unit_test_setup_teardown(f, device_setup, device_teardown)
@@ -950,6 +957,34 @@ static void second_vm_of_an_eventfd(void **state)
 	stop(vm[1]);
 }
 
+/* What a kernel that has no vectors for modules, or a processor without posting, is left with. */
+static void without_posting_nothing_is_lost(void **state)
+{
+	struct vm *vm;
+	struct device *d;
+
+	(void)state;
+	need_iommu();
+	need_apicvisor();
+	if (!posts)
+		skip_because("all of these tests are without");
+	reload_module("posted_interrupts=0");
+	reloaded = true;
+	posts = false;
+	vm = vm_new(XAPIC);
+	add_vcpu(vm, BOTH);
+	d = device_new(vm);
+	ROUTES(vm, TO(0, VECTOR));
+	start(vm);
+	for (int i = 0; i < 50; i++) {
+		must(raise_irqs(d, 10, 1000, i % 2 ? IOMMU_THREAD : IOMMU_HARDIRQ));
+		wait_all_seen(d);
+	}
+	assert_adds_up(d);
+	assert_int_equal(counters(d).retargeted, 0);
+	stop(vm);
+}
+
 static const struct CMUnitTest tests[] = {
 	DEVICE_TEST(posted_to_a_running_vcpu),
 	DEVICE_TEST(posted_to_a_preempted_vcpu),
@@ -965,6 +1000,7 @@ static const struct CMUnitTest tests[] = {
 	DEVICE_TEST(vm_ends_under_its_device),
 	DEVICE_TEST(two_devices),
 	DEVICE_TEST(second_vm_of_an_eventfd),
+	DEVICE_TEST(without_posting_nothing_is_lost),
 };
 
 TEST_MAIN("guest_device", tests)

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <sys/mount.h>
 #include "lib.h"
+#include "stats.h"
 
 #define VECTOR 0x51
 #define ROUNDS 100
@@ -17,8 +18,7 @@ static volatile uint64_t halting, woken, nmis;
 
 /* --- apicvisor's counters and parameters --- */
 
-#define DEBUGFS    "/sys/kernel/debug"
-#define PARAMETERS "/sys/module/apicvisor/parameters/"
+#define DEBUGFS "/sys/kernel/debug"
 
 /* The folder of this process's newest VM is "PID-N" with the largest N. */
 static unsigned long newest_vm(void)
@@ -70,19 +70,6 @@ static uint64_t vcpu_counter(const struct vcpu *vcpu, const char *name)
 	fclose(f);
 	fail_msg("%s has no counter %s", path, name);
 	return 0;
-}
-
-static void module_parameter(const char *name, char *value, size_t size)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), PARAMETERS "%s", name);
-	f = fopen(path, "re");
-	if (!f || !fgets(value, size, f))
-		fail_msg("%s: %s", path, strerror(errno));
-	fclose(f);
-	value[strcspn(value, "\n")] = 0;
 }
 
 static void set_module_parameter(const char *name, const char *value)
@@ -513,38 +500,6 @@ static void pause_payload(uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
 		cpu_relax();
-}
-
-/* Load the module anew: @more, and every other parameter as it is. */
-static void reload_module(const char *more)
-{
-	const char *file = getenv("APV_KO");
-	char parameters[512];
-	struct dirent *e;
-	size_t n = snprintf(parameters, sizeof(parameters), "%s", more);
-	DIR *dir = opendir(PARAMETERS);
-	int r;
-
-	if (!file || !*file)
-		file = KMODULES "apicvisor.ko";
-	if (!dir || access(file, R_OK))
-		skip_because("%s is not here", file);
-	while ((e = readdir(dir)) != NULL) {
-		char value[64];
-
-		if (e->d_name[0] == '.' || strstr(more, e->d_name) ||
-		    !strcmp(e->d_name, "posted_wakeup"))
-			continue;
-		module_parameter(e->d_name, value, sizeof(value));
-		n += snprintf(parameters + n, sizeof(parameters) - n, " %s=%s", e->d_name, value);
-		assert_true(n < sizeof(parameters));
-	}
-	closedir(dir);
-	r = unload_module("apicvisor");
-	if (!r)
-		r = load_module(file, parameters);
-	if (r)
-		fail_msg("%s: %s", parameters, strerror(-r));
 }
 
 static uint64_t pause_exits(uint64_t disabled, uint64_t n)

@@ -3,6 +3,7 @@
  * The module's view of itself, for tests: parameters by sysfs, counters by debugfs. It parses
  * "name value" lines and knows of no counter but by its name.
  */
+#include <dirent.h>
 #include <glob.h>
 #include <sys/mount.h>
 #include "stats.h"
@@ -36,6 +37,50 @@ int stats_setup(void **state)
 			fail_msg("debugfs: %s", strerror(errno));
 	}
 	return test_setup(state);
+}
+
+void module_parameter(const char *name, char *value, size_t size)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), PARAMETERS "%s", name);
+	f = fopen(path, "re");
+	if (!f || !fgets(value, size, f))
+		fail_msg("%s: %s", path, strerror(errno));
+	fclose(f);
+	value[strcspn(value, "\n")] = 0;
+}
+
+void reload_module(const char *more)
+{
+	const char *file = getenv("APV_KO");
+	char parameters[512];
+	struct dirent *e;
+	size_t n = snprintf(parameters, sizeof(parameters), "%s", more);
+	DIR *dir = opendir(PARAMETERS);
+	int r;
+
+	if (!file || !*file)
+		file = KMODULES "apicvisor.ko";
+	if (!dir || access(file, R_OK))
+		skip_because("%s is not here", file);
+	while ((e = readdir(dir)) != NULL) {
+		char value[64];
+
+		if (e->d_name[0] == '.' || strstr(more, e->d_name) ||
+		    !strcmp(e->d_name, "posted_wakeup"))
+			continue;
+		module_parameter(e->d_name, value, sizeof(value));
+		n += snprintf(parameters + n, sizeof(parameters) - n, " %s=%s", e->d_name, value);
+		assert_true(n < sizeof(parameters));
+	}
+	closedir(dir);
+	r = unload_module("apicvisor");
+	if (!r)
+		r = load_module(file, parameters);
+	if (r)
+		fail_msg("%s: %s", parameters, strerror(-r));
 }
 
 void need_apicvisor(void)

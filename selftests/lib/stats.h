@@ -17,6 +17,11 @@ struct apicv_features {
 };
 extern struct apicv_features have;
 
+#define PARAMETERS "/sys/module/apicvisor/parameters/"
+void module_parameter(const char *name, char *value, size_t size);
+/* Load the module anew: @more, "NAME=VALUE ..", and every other parameter as it is. */
+void reload_module(const char *more);
+
 /* test_setup(), the features, and debugfs mounted. */
 int stats_setup(void **state);
 #define STATS_TEST(f) cmocka_unit_test_setup_teardown(f, stats_setup, test_teardown)

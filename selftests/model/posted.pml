@@ -12,7 +12,7 @@
  *   -----                              ----
  *   software()                         posted.h: posted_request(); posted_intr.c: backend_notify()
  *   device()                           VT-d: PIR; if ON = 0 and SN = 0 then ON, and NV to NDST
- *   assign()                           posted_intr.c: pi_device_added(), pi_device_removed()
+ *   assign()                           posted_intr.c: backend_device_added(), .._removed()
  *   hotplug(), leave_list()            posted_intr.c: pi_cpu_offline(), leave_list_locked()
  *   interrupts()                       posted_intr.c: wake_sleepers(); vectors that come too late
  *   pi_load(), sched_out()             posted_intr.c: pi_load(), pi_put(); vcpu.c: vcpu_sched_out()

@@ -524,6 +524,88 @@ static void gsi_with_several_routes(void **state)
 }
 
 /* Invariant I8: the line is the OR of its sources. */
+static u32 targets_moves;
+
+static void count_targets_move(void *ctx)
+{
+	(void)ctx;
+	targets_moves++;
+}
+
+static int target_of_msi(struct machine *m, u32 address, u32 data)
+{
+	struct kvm_irq_routing_entry row = {
+		.gsi = 40,
+		.type = KVM_IRQ_ROUTING_MSI,
+		.u.msi = { .address_lo = 0xfee00000 | address, .data = data },
+	};
+	u8 vector = 0;
+	int target;
+
+	machine_route(m, &row, 1);
+	target = irqchip_post_target(&m->chip, 40, &vector);
+	if (target >= 0)
+		assert_int_equal(vector, (u8)data);
+	return target;
+}
+
+/* A sender without software can do one thing: request a vector of one LAPIC. */
+static void what_a_device_can_post(void **state)
+{
+	struct irqchip_host host = fake_host;
+	struct machine *m = pc(3); /* software-enabled, LDR 0 */
+	u8 vector;
+	u32 moves;
+
+	(void)state;
+	host.targets_moved = count_targets_move;
+	m->chip.host = &host;
+	assert_int_equal(target_of_msi(m, 1 << 12, 0x51), 1);
+	assert_int_equal(target_of_msi(m, 1 << 12 | 8, 0x51), 1);      /* redirection hint */
+	assert_int_equal(target_of_msi(m, 2 << 12, 1 << 8 | 0x51), 2); /* lowest priority */
+	assert_int_equal(target_of_msi(m, 3 << 12, 0x51), -1);         /* nobody */
+	assert_int_equal(target_of_msi(m, 0xff << 12, 0x51), -1);      /* everybody */
+	assert_int_equal(target_of_msi(m, 1 << 12, 15), -1);           /* illegal vector */
+	assert_int_equal(target_of_msi(m, 1 << 12, 16), 1);
+	for (u32 delivery = 2; delivery < 8; delivery++)
+		assert_int_equal(target_of_msi(m, 1 << 12, delivery << 8 | 0x51), -1);
+	assert_int_equal(target_of_msi(m, 1 << 12, 1 << 15 | 1 << 14 | 0x51), -1); /* level */
+	assert_int_equal(irqchip_post_target(&m->chip, 41, &vector), -1);
+	assert_int_equal(irqchip_post_target(&m->chip, IRQCHIP_MAX_GSI, &vector), -1);
+
+	/* Logical IDs, and LAPICs that come and go: each change is told of. */
+	moves = targets_moves;
+	wr(m, 0, LAPIC_LDR, 1 << 24);
+	wr(m, 1, LAPIC_LDR, 1 << 24);
+	assert_int_equal(targets_moves, moves + 2);
+	assert_int_equal(target_of_msi(m, 1 << 12 | 4, 0x51), -1);
+	assert_int_equal(target_of_msi(m, 1 << 12 | 4, 1 << 8 | 0x51), -1);
+	wr(m, 0, LAPIC_SVR, 0xff);
+	assert_int_equal(targets_moves, moves + 3);
+	assert_int_equal(target_of_msi(m, 1 << 12 | 4, 0x51), 1);
+	wrmsr(m, 1, MSR_LAPIC_BASE, 0);
+	assert_int_equal(targets_moves, moves + 4);
+	assert_int_equal(target_of_msi(m, 1 << 12 | 4, 0x51), -1);
+	machine_free(m);
+}
+
+static void post_target_is_no_pin(void **state)
+{
+	struct kvm_irq_routing_entry row = {
+		.gsi = 40,
+		.type = KVM_IRQ_ROUTING_IRQCHIP,
+		.u.irqchip = { KVM_IRQCHIP_IOAPIC, 4 },
+	};
+	struct machine *m = pc(1);
+	u8 vector;
+
+	(void)state;
+	machine_route(m, &row, 1);
+	set_rte(m, 4, 0, 0x44);
+	assert_int_equal(irqchip_post_target(&m->chip, 40, &vector), -1);
+	machine_free(m);
+}
+
 static void I8_line_is_the_or_of_its_sources(void **state)
 {
 	struct machine *m = pc(1);
@@ -696,6 +778,8 @@ int main(void)
 		cmocka_unit_test(watched_edge_pins_report_their_eoi),
 		cmocka_unit_test(moved_routes_are_reported),
 		cmocka_unit_test(gsi_with_several_routes),
+		cmocka_unit_test(what_a_device_can_post),
+		cmocka_unit_test(post_target_is_no_pin),
 		cmocka_unit_test(I8_line_is_the_or_of_its_sources),
 		cmocka_unit_test(local_vectors),
 		cmocka_unit_test(L12_irr_hint_loses_no_edge),
