@@ -49,6 +49,9 @@ int arch_vcpu_enter(struct vcpu *vcpu);
 bool arch_vcpu_runnable(struct vcpu *vcpu);
 /* Not runnable, because of HLT: an interrupt may end that. Otherwise it waits for SIPI. */
 bool arch_vcpu_halted(struct vcpu *vcpu);
+/* Around the time that it waits, not runnable: nobody enters the guest. The vCPU's thread. */
+void arch_vcpu_block_begin(struct vcpu *vcpu);
+void arch_vcpu_block_end(struct vcpu *vcpu);
 /* The vCPU woke up: mp_state changes. 1 = go on, 0 or errno as arch_vcpu_enter(). */
 int arch_vcpu_wakeup(struct vcpu *vcpu);
 

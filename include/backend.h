@@ -45,6 +45,12 @@ void backend_put(struct vcpu *vcpu);
  * delivery it goes into the guest by itself; without, false: there is something to inject first.
  */
 bool backend_sync_apic(struct vcpu *vcpu);
+/*
+ * A timer that makes a running guest exit: can it be used for the LAPIC's? Then, interrupts off and
+ * ->mode IN_GUEST, load it for arch.timer_ns; what has come due by now gets to the LAPIC instead.
+ */
+bool backend_has_timer(struct vcpu *vcpu);
+void backend_set_timer(struct vcpu *vcpu);
 /* Interrupts off. Returns with the exit's reason noted, and host NMIs handled. Is in guest context
  * (guest_context.h) for the entry alone. */
 void backend_enter(struct vcpu *vcpu);

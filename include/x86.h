@@ -133,6 +133,8 @@ struct vcpu_arch {
 	u32 *apic_page;     /* its register page */
 	u64 apic_base;      /* IA32_APIC_BASE without an in-kernel APIC */
 	struct hrtimer apic_timer;
+	u64 timer_ns;        /* the LAPIC timer's deadline as the core has last told it; 0: none */
+	bool timer_by_entry; /* VM entries look at it, not ->apic_timer; the vCPU's thread */
 
 	u32 mp_state; /* KVM_MP_STATE_*; the vCPU's thread, or others under vcpu->lock */
 	struct x86_events ev;
@@ -376,6 +378,8 @@ extern const struct irqchip_host irqchip_host_ops;
 /* Prepare the timers, and stop them for good: nothing else of the VM (vCPU) may be at work then. */
 void irqchip_host_vcpu_init(struct vcpu *vcpu);
 void irqchip_host_vcpu_stop(struct vcpu *vcpu);
+/* From now on an hrtimer looks at the LAPIC timer's deadline, not VM entries. The vCPU's thread. */
+void irqchip_host_keep_timer(struct vcpu *vcpu);
 void irqchip_host_vm_init(struct vm *vm);
 void irqchip_host_vm_stop(struct vm *vm);
 /* Free what KVM_CREATE_IRQCHIP and KVM_SET_GSI_ROUTING have made. */

@@ -125,10 +125,12 @@ int vcpu_block(struct vcpu *vcpu)
 {
 	vcpu->stats.halts++;
 	vcpu_srcu_unlock(vcpu);
+	arch_vcpu_block_begin(vcpu);
 	if (arch_vcpu_halted(vcpu))
 		poll_and_sleep(vcpu);
 	else
 		sleep(vcpu); /* for SIPI: no time to be won */
+	arch_vcpu_block_end(vcpu);
 	vcpu_srcu_lock(vcpu);
 
 	if (arch_vcpu_runnable(vcpu)) {

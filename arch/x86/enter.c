@@ -158,6 +158,8 @@ static bool enter_and_exit(struct vcpu *vcpu)
 {
 	WRITE_ONCE(vcpu->mode, VCPU_IN_GUEST);
 	smp_mb(); /* (B) of vcpu.h: ->mode before ->requests and what is posted */
+	if (vcpu->arch.timer_by_entry)
+		backend_set_timer(vcpu);
 	if (must_not_enter(vcpu)) {
 		WRITE_ONCE(vcpu->mode, VCPU_OUTSIDE);
 		return false;

@@ -8,6 +8,19 @@
  * compares its own deadline with the clock. That allows hrtimer_try_to_cancel() here, which never
  * waits for a running callback and can be called from that callback itself. A callback may start
  * its own timer anew, and then returns HRTIMER_NORESTART: the timer stays queued.
+ *
+ * The LAPIC timer of a vCPU that is entered needs no hrtimer where the processor has a timer of its
+ * own (backend_has_timer()): ->timer_by_entry. Who finds an expiry then?
+ *   in the guest            the processor exits at the deadline that the entry has loaded
+ *   in KVM_RUN, outside     the next entry, by the clock: backend_set_timer(). That includes a
+ *                           preempted vCPU, which runs again in any case
+ *   blocked (HLT, SIPI)     an hrtimer: from arch_vcpu_block_begin() to arch_vcpu_block_end()
+ *   with userspace          nobody has to before the next KVM_RUN, which comes to one of the above.
+ *                           Whoever saves the LAPIC settles the timer first
+ * The deadline changes in the vCPU's thread, which then passes through one of these; or in the
+ * callback of an hrtimer that was armed during a block and is late. That one and the vCPU's thread
+ * change, full barrier, and look: the callback at ->timer_by_entry, the thread at the deadline. So
+ * one of them arms whatever must be armed; an hrtimer too many does no harm.
  */
 #include <linux/hrtimer.h>
 #include <linux/ktime.h>
@@ -62,7 +75,12 @@ static void host_nmi(void *ctx, u32 index)
 
 static void host_lapic_timer(void *ctx, u32 index, u64 deadline_ns)
 {
-	set_timer(&vcpu_at(ctx, index)->arch.apic_timer, deadline_ns);
+	struct vcpu *vcpu = vcpu_at(ctx, index);
+
+	WRITE_ONCE(vcpu->arch.timer_ns, deadline_ns);
+	smp_mb(); /* what the core has changed before ->timer_by_entry; irqchip_host_keep_timer() */
+	if (!READ_ONCE(vcpu->arch.timer_by_entry))
+		set_timer(&vcpu->arch.apic_timer, deadline_ns);
 }
 
 static void host_pit_timer(void *ctx, u64 deadline_ns)
@@ -95,9 +113,16 @@ static u64 host_now_ns(void *ctx)
 	return ktime_get_ns();
 }
 
-static u64 host_guest_tsc(void *ctx, u32 index)
+static u64 host_guest_tsc(void *ctx, u32 index, u64 *now_ns)
 {
-	return vcpu_guest_tsc(vcpu_at(ctx, index));
+	unsigned long flags;
+	u64 tsc;
+
+	local_irq_save(flags);
+	tsc = vcpu_guest_tsc(vcpu_at(ctx, index));
+	*now_ns = ktime_get_ns();
+	local_irq_restore(flags);
+	return tsc;
 }
 
 const struct irqchip_host irqchip_host_ops = {
@@ -167,6 +192,32 @@ static enum hrtimer_restart ioapic_timer_fired(struct hrtimer *timer)
 
 	irqchip_ioapic_timer_fired(&vm->chip);
 	return HRTIMER_NORESTART;
+}
+
+/* --- who looks at the LAPIC timer's deadline --- */
+
+/* What is due by now is taken up at once. */
+void irqchip_host_keep_timer(struct vcpu *vcpu)
+{
+	if (!vcpu->arch.timer_by_entry)
+		return;
+	WRITE_ONCE(vcpu->arch.timer_by_entry, false);
+	smp_mb(); /* ... before the core's deadline: pairs with host_lapic_timer() */
+	irqchip_lapic_timer_fired(&vcpu->vm->chip, vcpu->index);
+}
+
+void arch_vcpu_block_begin(struct vcpu *vcpu)
+{
+	irqchip_host_keep_timer(vcpu);
+}
+
+/* An hrtimer that is still under way does no harm. */
+void arch_vcpu_block_end(struct vcpu *vcpu)
+{
+	if (!backend_has_timer(vcpu))
+		return;
+	WRITE_ONCE(vcpu->arch.timer_by_entry, true);
+	hrtimer_try_to_cancel(&vcpu->arch.apic_timer);
 }
 
 /* --- life --- */

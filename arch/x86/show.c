@@ -58,8 +58,10 @@ static void show_timer(struct seq_file *m, struct vcpu *vcpu)
 
 	seq_printf(m, "timer      lvt %#x", vlapic_reg(&vcpu->arch.apic, LAPIC_LVT_TIMER));
 	if (deadline)
-		seq_printf(m, ", expires in %lld ns, host timer %s", (s64)(deadline - now),
-			   hrtimer_active(&vcpu->arch.apic_timer) ? "armed" : "not armed");
+		seq_printf(m, ", expires in %lld ns, %s", (s64)(deadline - now),
+			   READ_ONCE(vcpu->arch.timer_by_entry)     ? "kept by VM entries"
+			   : hrtimer_active(&vcpu->arch.apic_timer) ? "host timer armed"
+								    : "host timer not armed");
 	seq_puts(m, "\n");
 }
 

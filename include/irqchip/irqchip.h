@@ -116,8 +116,11 @@ struct irqchip_host {
 	void (*targets_moved)(void *ctx);
 	/* The monotonic clock, in ns. */
 	u64 (*now_ns)(void *ctx);
-	/* The guest's TSC on @vcpu at this moment (offset and scale applied). */
-	u64 (*guest_tsc)(void *ctx, u32 vcpu);
+	/*
+	 * The guest's TSC on @vcpu at this moment (offset and scale applied), and with nothing in
+	 * between the clock of now_ns. In this order: a deadline by the TSC must not come early.
+	 */
+	u64 (*guest_tsc)(void *ctx, u32 vcpu, u64 *now_ns);
 };
 
 /*

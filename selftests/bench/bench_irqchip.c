@@ -61,9 +61,10 @@ static void no_timer(void *ctx, u32 vcpu, u64 deadline_ns)
 	(void)ctx, (void)vcpu, (void)deadline_ns;
 }
 
-static u64 no_tsc(void *ctx, u32 vcpu)
+static u64 no_tsc(void *ctx, u32 vcpu, u64 *now_ns)
 {
-	(void)ctx, (void)vcpu;
+	(void)vcpu;
+	*now_ns = real_now(ctx);
 	return 0;
 }
 

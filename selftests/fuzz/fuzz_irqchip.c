@@ -113,7 +113,7 @@ static u32 op_base(struct world *w, u32 cpu)
 static void op_tsc(struct world *w, u32 cpu)
 {
 	u32 how = take(1);
-	u64 delta = take(3);
+	u64 delta = take(3), now;
 
 	if (how & 1) {
 		w->m->tsc_offset[cpu] += how & 2 ? (s64)delta : -(s64)delta;
@@ -121,7 +121,7 @@ static void op_tsc(struct world *w, u32 cpu)
 		return;
 	}
 	irqchip_msr_write(&w->m->chip, cpu, MSR_LAPIC_TSC_DEADLINE,
-			  how & 4 ? 0 : fake_tsc(w->m, cpu) + delta - 1000, how & 2);
+			  how & 4 ? 0 : fake_tsc(w->m, cpu, &now) + delta - 1000, how & 2);
 }
 
 static void op_line(struct world *w)

@@ -9,6 +9,7 @@
 #include "stats.h"
 
 struct apicv_features have;
+bool have_preemption_timer;
 
 static bool parameter(const char *name)
 {
@@ -32,6 +33,7 @@ int stats_setup(void **state)
 		have.apic_register = parameter("apic_register");
 		have.virtual_interrupts = parameter("virtual_interrupts");
 		have.posted_interrupts = parameter("posted_interrupts");
+		have_preemption_timer = parameter("preemption_timer");
 		if (access("/sys/kernel/debug/apicvisor", F_OK) &&
 		    mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL))
 			fail_msg("debugfs: %s", strerror(errno));

@@ -16,6 +16,8 @@ struct apicv_features {
 		posted_interrupts;
 };
 extern struct apicv_features have;
+/* So does this one: the VMX-preemption timer serves LAPIC timers. */
+extern bool have_preemption_timer;
 
 #define PARAMETERS "/sys/module/apicvisor/parameters/"
 void module_parameter(const char *name, char *value, size_t size);

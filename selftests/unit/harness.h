@@ -100,10 +100,11 @@ static inline u64 fake_now(void *ctx)
 	return ((struct machine *)ctx)->now;
 }
 
-static inline u64 fake_tsc(void *ctx, u32 vcpu)
+static inline u64 fake_tsc(void *ctx, u32 vcpu, u64 *now_ns)
 {
 	struct machine *m = ctx;
 
+	*now_ns = m->now;
 	return m->now * (MACHINE_TSC_KHZ / 1000000) + (u64)m->tsc_offset[vcpu];
 }
 

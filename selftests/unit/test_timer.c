@@ -34,7 +34,9 @@ static bool took_tick(struct machine *m)
 
 static u64 guest_tsc(struct machine *m)
 {
-	return fake_tsc(m, 0);
+	u64 now;
+
+	return fake_tsc(m, 0, &now);
 }
 
 static void divide_configuration(void **state)

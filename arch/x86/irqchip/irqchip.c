@@ -640,12 +640,12 @@ void irqchip_watch_gsi(struct irqchip *chip, u32 gsi, bool on)
 
 static void look_at_timer(struct irqchip *chip, struct vlapic *apic)
 {
-	u64 now;
+	u64 now, tsc;
 
 	if (likely(!(READ_ONCE(apic->look) & VLAPIC_LOOK_TIMER)))
 		return;
-	now = bus_now(chip);
-	vlapic_timer_look(apic, now, chip->host->guest_tsc(chip->ctx, apic->index));
+	tsc = chip->host->guest_tsc(chip->ctx, apic->index, &now);
+	vlapic_timer_look(apic, now, tsc);
 	bus_notify(chip, apic, vlapic_timer_poll(apic, now));
 	bus_arm_lapic_timer(chip, apic);
 }

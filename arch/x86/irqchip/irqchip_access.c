@@ -67,15 +67,15 @@ void irqchip_hw_eoi(struct irqchip *chip, u32 vcpu, u8 vector)
 static void write_tsc_deadline(struct irqchip *chip, struct vlapic *apic, u64 value,
 			       bool host_initiated, struct vlapic_effect *fx)
 {
-	u64 now = bus_now(chip);
+	u64 now, tsc;
 
 	if (host_initiated) {
 		vlapic_timer_restore_tsc(apic, value);
 		bus_notify(chip, apic, NOTIFY_KICK); /* it takes effect when the vCPU looks */
 	} else {
+		tsc = chip->host->guest_tsc(chip->ctx, apic->index, &now);
 		bus_notify(chip, apic, vlapic_timer_poll(apic, now));
-		vlapic_timer_write_tsc(apic, value, now,
-				       chip->host->guest_tsc(chip->ctx, apic->index));
+		vlapic_timer_write_tsc(apic, value, now, tsc);
 		bus_notify(chip, apic,
 			   vlapic_timer_poll(apic, now)); /* perhaps it lies in the past */
 	}

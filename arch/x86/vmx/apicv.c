@@ -131,7 +131,7 @@ static void apply(struct vcpu *vcpu, u32 f)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u32 proc2 = vmx->proc2;
 
-	vmcs_write32(VMCS_CTRL_PIN, vmx_caps.pin | (f & APICV_POSTED ? PIN_POSTED_INTR : 0));
+	vmx_set_pin(vmx, PIN_POSTED_INTR, f & APICV_POSTED);
 	vmx_set_proc(vmx, PROC_TPR_SHADOW, f & APICV_TPR_SHADOW);
 	vmx_set_proc(vmx, PROC_CR8_LOAD_EXIT | PROC_CR8_STORE_EXIT, !(f & APICV_TPR_SHADOW));
 	proc2 &= ~(PROC2_APIC_ACCESS | PROC2_X2APIC | PROC2_APIC_REGISTER | PROC2_VIRT_INTR);

@@ -42,7 +42,7 @@ static const struct control controls[] __initconst = {
 		.msr = MSR_IA32_VMX_PINBASED_CTLS,
 		.true_msr = MSR_IA32_VMX_TRUE_PINBASED_CTLS,
 		.required = PIN_EXT_INTR_EXIT | PIN_NMI_EXIT | PIN_VIRTUAL_NMIS,
-		.wanted = PIN_POSTED_INTR,
+		.wanted = PIN_POSTED_INTR | PIN_PREEMPT_TIMER,
 		.result = &vmx_caps.pin,
 	},
 	{
@@ -183,5 +183,6 @@ int __init vmx_caps_init(void)
 	resolve_mitigations();
 	apicv_caps_init();
 	idle_caps_init();
+	preempt_timer_caps_init();
 	return 0;
 }

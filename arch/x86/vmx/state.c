@@ -345,6 +345,16 @@ void backend_set_tsc_offset(struct vcpu *vcpu, s64 offset)
 
 /* --- controls and CPUID --- */
 
+void vmx_set_pin(struct vmx_vcpu *vmx, u32 bits, bool on)
+{
+	u32 pin = on ? vmx->pin | bits : vmx->pin & ~bits;
+
+	if (pin != vmx->pin) {
+		vmx->pin = pin;
+		vmcs_write32(VMCS_CTRL_PIN, pin);
+	}
+}
+
 void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on)
 {
 	u32 proc = on ? vmx->proc | bits : vmx->proc & ~bits;

@@ -196,6 +196,7 @@ void backend_load(struct vcpu *vcpu, int cpu)
 	save_host_thread(vmx);
 	load_guest_msrs(vcpu, &c->host);
 	pi_load(vcpu, cpu);
+	preempt_timer_load(vcpu);
 }
 
 void backend_put(struct vcpu *vcpu)
@@ -234,7 +235,7 @@ static void write_initial_controls(struct vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u64 eptp = ept_pointer(vcpu->vm->arch.ept);
 
-	vmcs_write32(VMCS_CTRL_PIN, vmx_caps.pin);
+	vmcs_write32(VMCS_CTRL_PIN, vmx->pin);
 	vmcs_write32(VMCS_CTRL_PROC, vmx->proc);
 	vmcs_write32(VMCS_CTRL_PROC2, vmx->proc2);
 	vmcs_write32(VMCS_CTRL_EXIT, vmx_caps.exit);
@@ -300,6 +301,7 @@ int backend_vcpu_init(struct vcpu *vcpu)
 	vcpu->arch.vmx = vmx;
 	vmx->vmcs_pa = __pa(vmx->vmcs);
 	vmx->vmcs->revision = vmx_caps.revision;
+	vmx->pin = vmx_caps.pin;
 	vmx->proc = vmx_caps.proc;
 	vmx->proc2 = vmx->vpid ? vmx_caps.proc2 : vmx_caps.proc2 & ~PROC2_VPID;
 	vmx->entry = vmx_caps.entry;
@@ -309,6 +311,7 @@ int backend_vcpu_init(struct vcpu *vcpu)
 	vmx_intercept_msr(vmx, MSR_KERNEL_GS_BASE, false, false);
 
 	pi_vcpu_init(vcpu);
+	preempt_timer_vcpu_init(vcpu);
 
 	/* A region is clear only after VMCLEAR has initialized it. */
 	preempt_disable();

@@ -175,6 +175,7 @@
 #define   GUEST_BLOCK_SMI	 (1u << 2)
 #define   GUEST_BLOCK_NMI	 (1u << 3)
 #define VMCS_GUEST_ACTIVITY	 0x4826
+#define VMCS_GUEST_PREEMPT_TIMER 0x482e
 #define   ACTIVITY_ACTIVE	 0
 #define   ACTIVITY_HLT		 1
 #define VMCS_GUEST_SYSENTER_CS	 0x482a

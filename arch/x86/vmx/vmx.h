@@ -10,6 +10,7 @@
 #include <asm/trapnr.h>
 #include <backend.h>
 #include "apicv.h"
+#include "preempt_timer.h"
 #include "vmcs.h"
 
 #undef pr_fmt
@@ -19,8 +20,9 @@
 struct vmx_caps {
 	u32 revision; /* first word of VMXON and VMCS regions */
 	u32 pin, proc, proc2, exit, entry;
-	u32 proc_allowed; /* of VMCS_CTRL_PROC: what may be set now and then */
-	u32 proc_fixed;   /* ... and what may never be cleared */
+	u32 proc_allowed;                /* of VMCS_CTRL_PROC: what may be set now and then */
+	u32 proc_fixed;                  /* ... and what may never be cleared */
+	unsigned int preempt_timer_rate; /* counts when this bit of the TSC changes */
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	bool ept_ad, ept_2m, ept_1g;
 	u32 apicv;            /* APICV_*: what may be used */
@@ -69,6 +71,7 @@ struct vmx_vcpu {
 
 	/* last values written, so that unchanged fields are not rewritten */
 	unsigned long host_rsp, host_cr3, host_cr4;
+	u32 pin;  /* VMCS_CTRL_PIN */
 	u32 proc; /* VMCS_CTRL_PROC */
 	u32 proc2;
 	u32 entry; /* VMCS_CTRL_ENTRY */
@@ -78,6 +81,15 @@ struct vmx_vcpu {
 	u32 apicv_off;      /* APICV_OFF_*: why delivery is not */
 	u32 tpr_threshold;  /* VMCS_CTRL_TPR_THRESHOLD */
 	bool needs_no_page; /* counted in vm->arch.no_page_vcpus */
+
+	/* preempt_timer.c; the vCPU's thread */
+	bool timer_usable;
+	bool timer_known;          /* ->timer_tsc is the translation of ->timer_ns */
+	u64 timer_ns;              /* a deadline as arch.timer_ns had it */
+	u64 timer_tsc;             /* the same by the host's TSC */
+	u64 timer_entered;         /* when an entry loaded ... */
+	u32 timer_count;           /* ... this count */
+	unsigned int timer_misses; /* exits at the wrong moment, in a row */
 
 	/* posted_intr.c, where the locks are */
 	struct list_head pi_node; /* in the sleepers of ->pi_cpu */
@@ -107,6 +119,7 @@ void vmcs_clear_loaded_here(void);     /* interrupts off: VMCLEAR all that is ac
 void vmcs_clear(struct vmx_vcpu *vmx); /* from any CPU; sleeps not, waits for an IPI */
 
 /* --- state.c --- */
+void vmx_set_pin(struct vmx_vcpu *vmx, u32 bits, bool on);
 void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on);
 void vmx_intercept_msr(struct vmx_vcpu *vmx, u32 msr, bool read, bool write);
 
@@ -120,6 +133,12 @@ void apicv_vcpu_init(struct vcpu *vcpu); /* VMCS current */
 void idle_caps_init(void);              /* after the control words are known */
 void idle_vcpu_init(struct vcpu *vcpu); /* VMCS current, controls and MSR bitmap initialized */
 int vmx_pause(struct vcpu *vcpu);       /* the exit */
+
+/* --- preempt_timer.c --- */
+void preempt_timer_caps_init(void); /* after the control words are known: takes its own out */
+void preempt_timer_vcpu_init(struct vcpu *vcpu);
+void preempt_timer_load(struct vcpu *vcpu); /* the vCPU comes to this CPU, or back to it */
+int preempt_timer_exit(struct vcpu *vcpu);
 
 /* --- posted_intr.c --- */
 bool pi_available(void); /* the kernel's vectors can be used */

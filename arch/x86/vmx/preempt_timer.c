@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The VMX-preemption timer keeps the LAPIC timer's deadline while the guest runs: arming it costs a
+ * VMWRITE at the next entry, instead of programming an hrtimer and the host's clock event device.
+ *
+ * Who looks at the deadline, and that always somebody does, stands in irqchip_host.c. Here: what an
+ * entry loads, and what the exit does. Left out: saving the count at exits, since each entry
+ * computes it anew from the clock. Source: SDM "VMX-Preemption Timer".
+ */
+#include <linux/ktime.h>
+#include <linux/moduleparam.h>
+#include <asm/msr.h>
+#include <asm/tsc.h>
+#include "vmx.h"
+
+/* KVM's name; shows what is in use. */
+static bool preemption_timer = true;
+module_param(preemption_timer, bool, 0444);
+MODULE_PARM_DESC(
+	preemption_timer,
+	"keep a running guest's LAPIC timer in the VMX-preemption timer (default: if usable)");
+
+/* So many exits in a row at the wrong moment, and the timer is used no longer. */
+#define MAX_MISSES 16
+
+/* No deadline: nothing to load. */
+#define TSC_NEVER  (~0ULL)
+
+#define MISC_RATE  GENMASK_ULL(4, 0)
+
+void __init preempt_timer_caps_init(void)
+{
+	u64 misc = 0;
+
+	if (!(vmx_caps.pin & PIN_PREEMPT_TIMER) || rdmsrl_safe(MSR_IA32_VMX_MISC, &misc) ||
+	    check_tsc_unstable())
+		preemption_timer = false;
+	vmx_caps.preempt_timer_rate = FIELD_GET(MISC_RATE, misc);
+	vmx_caps.pin &= ~PIN_PREEMPT_TIMER; /* set while there is something to load */
+}
+
+/* SDM: it does not count in C-states deeper than C2, which MWAIT without exits can enter. */
+void preempt_timer_vcpu_init(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx->timer_usable = READ_ONCE(preemption_timer) && vcpu->vm->irqchip_mode != IRQCHIP_NONE &&
+			    !(vcpu->vm->arch.disabled_exits & KVM_X86_DISABLE_EXITS_MWAIT);
+	vmx->timer_tsc = TSC_NEVER;
+	vcpu->arch.timer_by_entry = vmx->timer_usable;
+}
+
+bool backend_has_timer(struct vcpu *vcpu)
+{
+	return to_vmx(vcpu)->timer_usable;
+}
+
+/* The two clocks drift apart; and the TSC may have started anew in a suspend. */
+void preempt_timer_load(struct vcpu *vcpu)
+{
+	to_vmx(vcpu)->timer_known = false;
+}
+
+/* The core decides by the clock whether there was an expiry, and tells the next deadline, if any. */
+static void look_at_deadline(struct vcpu *vcpu)
+{
+	WRITE_ONCE(vcpu->arch.timer_ns, 0);
+	to_vmx(vcpu)->timer_known = false;
+	irqchip_lapic_timer_fired(&vcpu->vm->chip, vcpu->index);
+}
+
+/* From the clock of hrtimers to the TSC. In this order: time in between makes it late, not early. */
+static void translate(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u64 deadline = READ_ONCE(vcpu->arch.timer_ns), now;
+
+	if (vmx->timer_known && vmx->timer_ns == deadline)
+		return;
+	vmx->timer_known = true;
+	vmx->timer_ns = deadline;
+	vmx->timer_tsc = TSC_NEVER;
+	if (!deadline)
+		return;
+	now = ktime_get_ns();
+	vmx->timer_tsc =
+		rdtsc() + preempt_timer_ticks(deadline > now ? deadline - now : 0, tsc_khz);
+}
+
+void backend_set_timer(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u64 now;
+
+	translate(vcpu);
+	if (vmx->timer_tsc == TSC_NEVER) {
+		vmx_set_pin(vmx, PIN_PREEMPT_TIMER, false);
+		return;
+	}
+	now = rdtsc();
+	if (vmx->timer_tsc <= now) { /* instead of an exit before the first instruction */
+		look_at_deadline(vcpu);
+		translate(vcpu);
+		now = rdtsc();
+	}
+	vmx_set_pin(vmx, PIN_PREEMPT_TIMER, vmx->timer_tsc != TSC_NEVER);
+	if (vmx->timer_tsc == TSC_NEVER)
+		return;
+	vmx->timer_entered = now;
+	vmx->timer_count = preempt_timer_count(vmx->timer_tsc, now, vmx_caps.preempt_timer_rate);
+	vmcs_write32(VMCS_GUEST_PREEMPT_TIMER, vmx->timer_count);
+}
+
+/* A timer that misses again and again is not what IA32_VMX_MISC promises. */
+static void judge(struct vcpu *vcpu, u64 took)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	unsigned int rate = vmx_caps.preempt_timer_rate;
+
+	if (!preempt_timer_off((u64)vmx->timer_count << rate, took, rate)) {
+		vmx->timer_misses = 0;
+		return;
+	}
+	if (++vmx->timer_misses < MAX_MISSES || !vmx->timer_usable)
+		return;
+	pr_warn_once("the VMX-preemption timer does not count at its rate: not used any more\n");
+	WRITE_ONCE(preemption_timer, false);
+	vmx->timer_usable = false;
+	vmx_set_pin(vmx, PIN_PREEMPT_TIMER, false);
+	irqchip_host_keep_timer(vcpu);
+}
+
+int preempt_timer_exit(struct vcpu *vcpu)
+{
+	judge(vcpu, rdtsc() - to_vmx(vcpu)->timer_entered);
+	look_at_deadline(vcpu);
+	return 1;
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * arch/x86/vmx/preempt_timer.h: the exit comes at the deadline or in the same unit of the count
+ * after it, for every rate, judged by a timer that is played tick by tick; ns and ticks without
+ * overflow; and which processors are taken for wrong.
+ */
+#include "harness.h"
+#include "../../arch/x86/vmx/preempt_timer.h"
+
+/* The TSC at which a processor exits that was entered at @now. */
+static u64 exit_tsc(u64 now, u32 count, unsigned int rate)
+{
+	while (count) {
+		now++;
+		if (!(now & (BIT_ULL(rate) - 1))) /* bit @rate has changed */
+			count--;
+	}
+	return now;
+}
+
+static void exits_at_the_deadline_and_not_before(void **state)
+{
+	unsigned int rate, now, ahead;
+
+	(void)state;
+	for (rate = 0; rate <= 7; rate++) {
+		for (now = 0; now < 300; now++) {
+			for (ahead = 1; ahead < 300; ahead += 1 + ahead / 16) {
+				u64 deadline = now + ahead, at;
+
+				at = exit_tsc(now, preempt_timer_count(deadline, now, rate), rate);
+				assert_true(at >= deadline);
+				assert_true(at - deadline < BIT_ULL(rate));
+			}
+		}
+	}
+}
+
+static void a_deadline_that_has_come_exits_at_once(void **state)
+{
+	unsigned int rate;
+
+	(void)state;
+	for (rate = 0; rate <= PREEMPT_TIMER_MAX_RATE; rate++) {
+		assert_int_equal(preempt_timer_count(1000, 1000, rate), 0);
+		assert_int_equal(preempt_timer_count(1000, 1001, rate), 0);
+		assert_int_equal(preempt_timer_count(0, ~0ull, rate), 0);
+		assert_true(preempt_timer_count(1001, 1000, rate) > 0);
+	}
+}
+
+static void a_far_deadline_fills_the_count(void **state)
+{
+	unsigned int rate;
+
+	(void)state;
+	for (rate = 0; rate <= PREEMPT_TIMER_MAX_RATE; rate++) {
+		assert_int_equal(preempt_timer_count(~0ull, 0, rate), ~0u);
+		assert_int_equal(preempt_timer_count(~0ull >> (31 - rate), 0, rate), ~0u);
+	}
+	assert_int_equal(preempt_timer_count(0xffffffff, 0, 0), 0xffffffff);
+	assert_int_equal(preempt_timer_count(0xfffffffe, 0, 0), 0xfffffffe);
+	assert_int_equal(preempt_timer_count(0x100000000, 0, 0), 0xffffffff);
+}
+
+static void ns_become_ticks_rounded_up(void **state)
+{
+	static const u32 khz[] = { 1, 999, 100000, 2893456, 5000000, ~0u };
+	unsigned int i;
+	u64 ns;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(khz); i++) {
+		assert_int_equal(preempt_timer_ticks(0, khz[i]), 0);
+		for (ns = 1; ns <= PREEMPT_TIMER_FAR_NS; ns = ns * 5 / 2 + 1) {
+			unsigned __int128 exact = (unsigned __int128)ns * khz[i];
+			u64 ticks = preempt_timer_ticks(ns, khz[i]);
+
+			assert_true((unsigned __int128)ticks * 1000000 >= exact);
+			assert_true((unsigned __int128)(ticks - 1) * 1000000 < exact);
+		}
+		assert_int_equal(preempt_timer_ticks(~0ull, khz[i]),
+				 preempt_timer_ticks(PREEMPT_TIMER_FAR_NS, khz[i]));
+	}
+}
+
+static void only_a_wrong_rate_is_suspicious(void **state)
+{
+	unsigned int rate;
+	u64 wanted;
+
+	(void)state;
+	for (rate = 0; rate <= 10; rate++) {
+		for (wanted = 0; wanted < 1ull << 40; wanted = wanted * 3 + 1) {
+			assert_false(preempt_timer_off(wanted, wanted, rate));
+			assert_false(preempt_timer_off(wanted, wanted + PREEMPT_TIMER_SLACK, rate));
+			assert_false(preempt_timer_off(wanted, wanted - wanted / 10, rate));
+			if (wanted < 8 * PREEMPT_TIMER_SLACK)
+				continue;
+			assert_true(preempt_timer_off(wanted, wanted / 2, rate));
+			assert_true(preempt_timer_off(wanted, wanted * 2, rate));
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(exits_at_the_deadline_and_not_before),
+		cmocka_unit_test(a_deadline_that_has_come_exits_at_once),
+		cmocka_unit_test(a_far_deadline_fills_the_count),
+		cmocka_unit_test(ns_become_ticks_rounded_up),
+		cmocka_unit_test(only_a_wrong_rate_is_suspicious),
+	};
+
+	return cmocka_run_group_tests_name("preempt_timer", tests, NULL, NULL);
+}
