@@ -116,6 +116,20 @@ void read_debugfs(struct vcpu *v, const char *name, char *text, size_t size)
 	text[n] = 0;
 }
 
+int write_vm_debugfs(const char *name, const char *text)
+{
+	char pattern[128];
+	glob_t found;
+	int r = -ENOENT;
+
+	snprintf(pattern, sizeof(pattern), "/sys/kernel/debug/apicvisor/%d-*/%s", getpid(), name);
+	if (!glob(pattern, 0, NULL, &found)) {
+		r = found.gl_pathc == 1 ? write_file(found.gl_pathv[0], text) : -EEXIST;
+		globfree(&found);
+	}
+	return r;
+}
+
 struct sample take_sample(struct vcpu *v)
 {
 	struct sample s;

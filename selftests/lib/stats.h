@@ -31,6 +31,8 @@ void need_apicvisor(void);
 
 /* A file of the vCPU's in debugfs. The process has one VM at that time. */
 void read_debugfs(struct vcpu *v, const char *name, char *text, size_t size);
+/* Write a file of the VM's in debugfs; 0 or -errno. The process has one VM. Any thread. */
+int write_vm_debugfs(const char *name, const char *text);
 
 /* All counters of a vCPU at one moment; the vCPU is not stopped for it. */
 struct sample {
