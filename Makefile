@@ -80,6 +80,11 @@ check-debug:
 check-matrix:
 	@tools/check/matrix $(POINTS)
 
+## make check-stress   a million interrupts among vCPUs that move, halt and are preempted, each accounted
+##                     for; CPU models and the emulator's SMP quantum are swept; ends with a table
+check-stress:
+	@tools/check/stress $(POINTS)
+
 ## make check-upstream the kernel's own KVM selftests in the lab, on the module and on in-tree KVM,
 ##                     compared with Documentation/upstream.rst; TEST=NAME runs one
 check-upstream:
@@ -106,4 +111,4 @@ install: module
 clean:
 	rm -rf build
 
-.PHONY: help all module test-modules tools selftests setup demo check check-long coverage check-debug check-matrix check-upstream lint fuzz lab-shell install clean
+.PHONY: help all module test-modules tools selftests setup demo check check-long coverage check-debug check-matrix check-stress check-upstream lint fuzz lab-shell install clean
