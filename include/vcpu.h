@@ -45,6 +45,7 @@ struct vcpu_stats {
 	u64 halts, wakeups;
 	u64 halt_attempted_poll, halt_successful_poll, halt_poll_success_ns, halt_poll_fail_ns;
 	u64 irq_injected, nmi_injected, exceptions_injected, irq_windows;
+	u64 directed_yield_attempted, directed_yield_successful; /* virt/spin.c */
 	u64 ept_faults, tlb_flushes;
 	u64 apicv_changes;                /* features came into force or left it */
 	u64 by_reason[ARCH_EXIT_REASONS]; /* by basic exit reason */
@@ -64,6 +65,7 @@ struct vcpu {
 	int cpu;        /* physical CPU we were last loaded on, -1: never; see vcpu_load() */
 	bool loaded;    /* between vcpu_load() and vcpu_put() */
 	bool preempted; /* scheduled out while runnable */
+	struct task_struct __rcu *thread; /* in KVM_RUN */
 	struct preempt_notifier preempt_notifier;
 	struct rcuwait wait; /* sleeps here in HLT and while UNINITIALIZED */
 	u32 halt_poll_ns;    /* how long to poll before that: virt/halt.c */
@@ -156,6 +158,14 @@ static inline void vm_flush_tlb(struct vm *vm)
 
 /* HLT, or waiting for SIPI, until arch_vcpu_runnable(). 1: look again; or as arch_vcpu_wakeup(). */
 int vcpu_block(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu);
+
+/* --- virt/spin.c --- */
+
+/*
+ * The vCPU waits for another one: let one run that has lost its CPU. False: there is none, or it
+ * would not help. The vCPU's thread, in KVM_RUN; may sleep.
+ */
+bool vcpu_spins(struct vcpu *vcpu);
 
 /* --- virt/stats.c --- */
 

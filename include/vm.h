@@ -88,7 +88,8 @@ struct vm {
 
 	/* vCPUs: entries are only added, under ->lock, then published by the count */
 	struct vcpu *vcpu[VM_MAX_VCPUS];
-	u32 nr_vcpus; /* smp_store_release / smp_load_acquire */
+	u32 nr_vcpus;        /* smp_store_release / smp_load_acquire */
+	u32 last_yielded_to; /* index in ->vcpu: virt/spin.c */
 
 	/* interrupts */
 	struct mutex irq_lock; /* routing updates */

@@ -51,6 +51,8 @@ static const struct {
 	FIELD(nmi_injected),
 	FIELD(exceptions_injected),
 	FIELD(irq_windows),
+	FIELD(directed_yield_attempted),
+	FIELD(directed_yield_successful),
 	FIELD(ept_faults),
 	FIELD(tlb_flushes),
 	FIELD(halt_attempted_poll),

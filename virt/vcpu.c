@@ -236,6 +236,7 @@ static int vcpu_run(struct vcpu *vcpu)
 {
 	int r;
 
+	rcu_assign_pointer(vcpu->thread, current);
 	vcpu_load(vcpu);
 	vcpu_sigmask_begin(vcpu);
 	vcpu_srcu_lock(vcpu);
@@ -248,6 +249,7 @@ static int vcpu_run(struct vcpu *vcpu)
 	vcpu_srcu_unlock(vcpu);
 	vcpu_sigmask_end(vcpu);
 	vcpu_put(vcpu);
+	rcu_assign_pointer(vcpu->thread, NULL);
 	/*
 	 * System calls are restarted by the signal code: have it look. Finding no signal, it clears
 	 * the flag; so would changing the signal mask, hence not earlier.

@@ -4,24 +4,24 @@
  * exit. KVM_CAP_X86_DISABLE_EXITS gives them to the guest, for CPUs that nobody else needs: the
  * processor itself sleeps then, until a virtual interrupt or any VM exit.
  *
- * A guest that spins in PAUSE exits by the "PAUSE-loop exiting" control, if there is one, and its
- * thread gives way. Left out: choosing the vCPU that it waits for, and a window that adapts.
+ * A guest that spins in PAUSE exits by the "PAUSE-loop exiting" control, if there is one, and gives
+ * its time to a vCPU that needs it (virt/spin.c). As long as there is none, an exit is time lost:
+ * each doubles the window until the next.
  */
 #include <linux/moduleparam.h>
-#include <linux/sched.h>
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
 #include <backend.h>
 #include "vmx.h"
 
-/* KVM's names, in ticks of the TSC. Off by default: yield() alone can't be relied on to help. */
-static unsigned int ple_gap;
+/* KVM's names and values, in ticks of the TSC. */
+static unsigned int ple_gap = 128;
 module_param(ple_gap, uint, 0444);
-MODULE_PARM_DESC(ple_gap, "PAUSEs at most this far apart are one loop; 0: no exits (default)");
+MODULE_PARM_DESC(ple_gap, "PAUSEs at most this far apart are one loop; 0: no exits");
 
 static unsigned int ple_window = 4096;
 module_param(ple_window, uint, 0444);
-MODULE_PARM_DESC(ple_window, "a PAUSE loop that lasts longer exits");
+MODULE_PARM_DESC(ple_window, "a PAUSE loop that lasts longer exits, at first");
 
 /* Time that the core has spent in C-states; the guest may read what this processor has. */
 static const u32 cstate_msrs[] = {
@@ -76,6 +76,20 @@ static bool halts_in_guest(const struct vm *vm)
 	       vm->irqchip_mode != IRQCHIP_NONE;
 }
 
+static void set_ple_window(struct vmx_vcpu *vmx, u32 window)
+{
+	if (vmx->ple_window != window)
+		vmcs_write32(VMCS_CTRL_PLE_WINDOW, window);
+	vmx->ple_window = window;
+}
+
+/* On another CPU, or after others have run: what was learnt of the neighbours is history. */
+void idle_load(struct vmx_vcpu *vmx)
+{
+	if (vmx->proc2 & PROC2_PAUSE_LOOP)
+		set_ple_window(vmx, ple_window);
+}
+
 void idle_vcpu_init(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -90,7 +104,7 @@ void idle_vcpu_init(struct vcpu *vcpu)
 	}
 	if (vmx->proc2 & PROC2_PAUSE_LOOP) {
 		vmcs_write32(VMCS_CTRL_PLE_GAP, ple_gap);
-		vmcs_write32(VMCS_CTRL_PLE_WINDOW, ple_window);
+		set_ple_window(vmx, ple_window);
 	}
 	for (i = 0; i < ARRAY_SIZE(cstate_msrs); i++)
 		if ((disabled & KVM_X86_DISABLE_EXITS_CSTATE) && (cstate_present & BIT(i)))
@@ -115,10 +129,14 @@ bool backend_give_halt(struct vcpu *vcpu)
 	return true;
 }
 
-/* It spins: let somebody else run, who may be the one it waits for. */
 int vmx_pause(struct vcpu *vcpu)
 {
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
 	backend_skip_insn(vcpu);
-	yield();
+	if (vcpu_spins(vcpu))
+		set_ple_window(vmx, ple_window);
+	else
+		set_ple_window(vmx, vmx->ple_window > U32_MAX / 2 ? U32_MAX : 2 * vmx->ple_window);
 	return 1;
 }

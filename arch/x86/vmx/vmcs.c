@@ -195,6 +195,7 @@ void backend_load(struct vcpu *vcpu, int cpu)
 	local_irq_restore(flags);
 	save_host_thread(vmx);
 	load_guest_msrs(vcpu, &c->host);
+	idle_load(vmx);
 	pi_load(vcpu, cpu);
 	preempt_timer_load(vcpu);
 }

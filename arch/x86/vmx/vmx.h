@@ -74,7 +74,8 @@ struct vmx_vcpu {
 	u32 pin;  /* VMCS_CTRL_PIN */
 	u32 proc; /* VMCS_CTRL_PROC */
 	u32 proc2;
-	u32 entry; /* VMCS_CTRL_ENTRY */
+	u32 entry;      /* VMCS_CTRL_ENTRY */
+	u32 ple_window; /* VMCS_CTRL_PLE_WINDOW */
 
 	/* APIC virtualization: apicv.c; written by the vCPU's thread */
 	u32 apicv;          /* APICV_* in force */
@@ -132,6 +133,7 @@ void apicv_vcpu_init(struct vcpu *vcpu); /* VMCS current */
 /* --- idle.c --- */
 void idle_caps_init(void);              /* after the control words are known */
 void idle_vcpu_init(struct vcpu *vcpu); /* VMCS current, controls and MSR bitmap initialized */
+void idle_load(struct vmx_vcpu *vmx);   /* VMCS current */
 int vmx_pause(struct vcpu *vcpu);       /* the exit */
 
 /* --- preempt_timer.c --- */
