@@ -24,13 +24,15 @@ help:
 all: module tools selftests
 
 ## make module         the module alone: build/<kernel release>/apicvisor.ko
-# Objects stay out of the source: the module is built in a tree of links, one per kernel.
+# Objects stay out of the source: the module is built in a tree of links, one per kernel. Of several
+# that build it at a time, one does.
 module:
 	@test -n "$(RELEASE)" || { echo "make: no kernel headers at $(KDIR); give KDIR=DIR, or KERNEL=6.1 for the lab's" >&2; exit 1; }
 	@mkdir -p $(MODDIR)/tools
-	@cp -asf $(CURDIR)/Kbuild $(CURDIR)/include $(CURDIR)/arch $(CURDIR)/virt $(MODDIR)/
-	@cp -asf $(CURDIR)/tools/kbuild $(MODDIR)/tools/
-	$(MAKE) -C $(KDIR) M=$(MODDIR) $(if $(W),W=$(W)) $(if $(C),C=$(C)) $(SANITIZE) modules
+	+@exec 9>$(MODDIR)/.lock && flock 9 && \
+	cp -asf $(CURDIR)/Kbuild $(CURDIR)/include $(CURDIR)/arch $(CURDIR)/virt $(MODDIR)/ && \
+	cp -asf $(CURDIR)/tools/kbuild $(MODDIR)/tools/ && \
+	$(MAKE) -C $(KDIR) M=$(MODDIR) $(if $(W),W=$(W)) $(if $(C),C=$(C)) $(SANITIZE) modules 9>&-
 
 ## make test-modules   what tests load beside it: build/<kernel release>/selftests/
 test-modules: module
