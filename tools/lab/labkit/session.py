@@ -50,7 +50,7 @@ class Spec:
     tolerated: list = dataclasses.field(default_factory=list)
     build: bool = True
     time: bool = False
-    with_qemu: bool = False
+    with_qemu: tuple = ()
 
 
 class Session:
