@@ -23,22 +23,23 @@ help:
 ## make                build everything for the running kernel (KDIR=DIR or KERNEL=6.1 for another)
 all: module tools selftests
 
+# Objects stay out of the source: modules are built in a tree of links, one per kernel. Of several
+# that build there at a time, one does.
+LOCKED	= exec 9>$(MODDIR)/.lock && flock 9
+BUILD	= $(MAKE) -C $(KDIR) $(if $(W),W=$(W)) $(if $(C),C=$(C)) $(SANITIZE) modules 9>&-
+
 ## make module         the module alone: build/<kernel release>/apicvisor.ko
-# Objects stay out of the source: the module is built in a tree of links, one per kernel. Of several
-# that build it at a time, one does.
 module:
 	@test -n "$(RELEASE)" || { echo "make: no kernel headers at $(KDIR); give KDIR=DIR, or KERNEL=6.1 for the lab's" >&2; exit 1; }
 	@mkdir -p $(MODDIR)/tools
-	+@exec 9>$(MODDIR)/.lock && flock 9 && \
-	cp -asf $(CURDIR)/Kbuild $(CURDIR)/include $(CURDIR)/arch $(CURDIR)/virt $(MODDIR)/ && \
-	cp -asf $(CURDIR)/tools/kbuild $(MODDIR)/tools/ && \
-	$(MAKE) -C $(KDIR) M=$(MODDIR) $(if $(W),W=$(W)) $(if $(C),C=$(C)) $(SANITIZE) modules 9>&-
+	+@$(LOCKED) && cp -asf $(addprefix $(CURDIR)/,Kbuild include arch virt) $(MODDIR)/ && \
+	cp -asf $(CURDIR)/tools/kbuild $(MODDIR)/tools/ && $(BUILD) M=$(MODDIR)
 
 ## make test-modules   what tests load beside it: build/<kernel release>/selftests/
 test-modules: module
 	@mkdir -p $(MODDIR)/selftests
-	@cp -asf $(CURDIR)/selftests/iommu $(MODDIR)/selftests/
-	$(MAKE) -C $(KDIR) M=$(MODDIR)/selftests/iommu $(if $(W),W=$(W)) $(if $(C),C=$(C)) $(SANITIZE) modules
+	+@$(LOCKED) && cp -asf $(CURDIR)/selftests/iommu $(MODDIR)/selftests/ && \
+	$(BUILD) M=$(MODDIR)/selftests/iommu
 
 ## make tools          the reference VMM and the demo's initrd (build/bin, build/demo)
 tools:
