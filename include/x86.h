@@ -135,6 +135,7 @@ struct vcpu_arch {
 	struct hrtimer apic_timer;
 	u64 timer_ns;        /* the LAPIC timer's deadline as the core has last told it; 0: none */
 	bool timer_by_entry; /* VM entries look at it, not ->apic_timer; the vCPU's thread */
+	DECLARE_BITMAP(eoi_exits, 256); /* split irqchip: EOIs to report. The vCPU's thread */
 
 	u32 mp_state; /* KVM_MP_STATE_*; the vCPU's thread, or others under vcpu->lock */
 	struct x86_events ev;
@@ -222,6 +223,10 @@ void event_clear_injected(struct vcpu *vcpu);
 bool event_wakes(struct vcpu *vcpu);
 /* Could userspace inject an ExtINT by KVM_INTERRUPT now? */
 bool event_ready_for_user_irq(struct vcpu *vcpu);
+/* Is that what it wants to hear (KVM_EXIT_IRQ_WINDOW_OPEN)? */
+bool event_user_window(struct vcpu *vcpu);
+/* The vector of KVM_INTERRUPT that waits, -1: none. @take: it is going to be injected. */
+int event_user_irq(struct vcpu *vcpu, bool take);
 /* Latch an NMI; any context. */
 void event_nmi(struct vcpu *vcpu);
 void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
@@ -384,6 +389,8 @@ void irqchip_host_vm_init(struct vm *vm);
 void irqchip_host_vm_stop(struct vm *vm);
 /* Free what KVM_CREATE_IRQCHIP and KVM_SET_GSI_ROUTING have made. */
 void irqchip_vm_destroy(struct vm *vm);
+/* KVM_CAP_SPLIT_IRQCHIP, vm->lock held. -EINVAL: more pins than GSIs; -EEXIST: too late; -ENOMEM. */
+long irqchip_enable_split(struct vm *vm, u64 pins);
 long irqchip_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg);
 long irqchip_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg);
 

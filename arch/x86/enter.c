@@ -62,6 +62,15 @@ static bool wakes(struct vcpu *vcpu)
 	return event_wakes(vcpu) || (has_lapic(vcpu) && vlapic_wake_requested(&vcpu->arch.apic));
 }
 
+/* In HLT, too: it stays there while userspace sees to its PIC. */
+static bool window_to_report(struct vcpu *vcpu)
+{
+	u32 mp_state = READ_ONCE(vcpu->arch.mp_state);
+
+	return (mp_state == KVM_MP_STATE_RUNNABLE || mp_state == KVM_MP_STATE_HALTED) &&
+	       event_user_window(vcpu);
+}
+
 bool arch_vcpu_runnable(struct vcpu *vcpu)
 {
 	/* These have their effect in arch_vcpu_enter(), which must be reached. */
@@ -72,7 +81,7 @@ bool arch_vcpu_runnable(struct vcpu *vcpu)
 	case KVM_MP_STATE_RUNNABLE:
 		return true;
 	case KVM_MP_STATE_HALTED:
-		return has_init_or_sipi(vcpu) || wakes(vcpu);
+		return has_init_or_sipi(vcpu) || wakes(vcpu) || window_to_report(vcpu);
 	default: /* UNINITIALIZED, INIT_RECEIVED */
 		return has_init_or_sipi(vcpu);
 	}
@@ -175,10 +184,30 @@ static bool enter_and_exit(struct vcpu *vcpu)
 	return true;
 }
 
+/*
+ * Split irqchip: the userspace IOAPIC hears of an EOI as soon as possible. While it waits here, no
+ * ioctl could tell a VMM that saves its VM. 1 = go on, 0 = to userspace.
+ */
+static int report_eoi(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	unsigned int vector;
+
+	if (vcpu->vm->irqchip_mode != IRQCHIP_SPLIT)
+		return 1;
+	vector = find_first_bit(vcpu->arch.eoi_exits, 256);
+	if (likely(vector == 256))
+		return 1;
+	__clear_bit(vector, vcpu->arch.eoi_exits);
+	run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+	run->eoi.vector = vector;
+	return 0;
+}
+
 int arch_vcpu_enter(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
-	bool entered;
+	bool runnable, entered;
 	int r;
 
 	r = handle_final_requests(vcpu);
@@ -186,7 +215,14 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 		return r;
 	if (unlikely(debug_due(vcpu)))
 		return debug_report(vcpu);
-	if (!becomes_runnable(vcpu))
+	if (!report_eoi(vcpu))
+		return 0; /* of an access that userspace had to finish */
+	runnable = becomes_runnable(vcpu);
+	if (unlikely(window_to_report(vcpu))) {
+		vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+		return 0;
+	}
+	if (!runnable)
 		return 1; /* the run loop blocks */
 	if (vcpu_take_request(vcpu, REQ_APICV))
 		backend_update_apicv(vcpu);
@@ -194,11 +230,6 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 		r = event_inject(vcpu);
 		if (r <= 0)
 			return r;
-	}
-	if (unlikely(vcpu->run->request_interrupt_window) && event_ready_for_user_irq(vcpu) &&
-	    vm->irqchip_mode != IRQCHIP_KERNEL) {
-		vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
-		return 0;
 	}
 	/* Writers of slots and buses must not wait for the guest to come out. */
 	srcu_read_unlock(&vm->srcu, vcpu->srcu_idx);
@@ -213,7 +244,8 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 		return 1;
 	if (has_lapic(vcpu))
 		irqchip_look_at_timer(&vm->chip, vcpu->index);
-	return backend_handle_exit(vcpu);
+	r = backend_handle_exit(vcpu);
+	return r > 0 ? report_eoi(vcpu) : r;
 }
 
 /* --- one KVM_RUN --- */
@@ -231,6 +263,8 @@ int arch_vcpu_run_begin(struct vcpu *vcpu)
 		vcpu->arch.cr8 = vcpu->run->cr8 & 0xf;
 		vcpu_set_request(vcpu, REQ_EVENT);
 	}
+	if (READ_ONCE(vcpu->run->request_interrupt_window))
+		vcpu_set_request(vcpu, REQ_EVENT);
 	if (!complete)
 		return 1;
 	vcpu->arch.complete = NULL;

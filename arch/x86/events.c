@@ -219,37 +219,41 @@ static void drop_surplus_nmi(struct vcpu *vcpu)
 		atomic_cmpxchg(&ev->nmi_pending, 2, 1);
 }
 
+int event_user_irq(struct vcpu *vcpu, bool take)
+{
+	struct x86_events *ev = &vcpu->arch.ev;
+	u8 vector;
+
+	/* Pairs with the release in KVM_INTERRUPT: the vector is there if the flag is. */
+	if (!smp_load_acquire(&ev->user_irq_pending))
+		return -1;
+	vector = ev->user_irq_vector;
+	if (take)
+		WRITE_ONCE(ev->user_irq_pending, false);
+	return vector;
+}
+
+/* In a split irqchip the core asks for what userspace has injected: host_user_intr(). */
 static bool interrupt_waits(struct vcpu *vcpu)
 {
-	if (vcpu->arch.ev.user_irq_pending)
-		return true;
-	return vcpu->vm->irqchip_mode != IRQCHIP_NONE &&
-	       irqchip_peek(&vcpu->vm->chip, vcpu->index) >= 0;
+	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE)
+		return event_user_irq(vcpu, false) >= 0;
+	return irqchip_peek(&vcpu->vm->chip, vcpu->index) >= 0;
 }
 
 /* One that software has to inject. */
 static bool interrupt_to_inject(struct vcpu *vcpu)
 {
 	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE && backend_delivers_interrupts(vcpu))
-		return vcpu->arch.ev.user_irq_pending ||
-		       irqchip_extint_waits(&vcpu->vm->chip, vcpu->index);
+		return irqchip_extint_waits(&vcpu->vm->chip, vcpu->index);
 	return interrupt_waits(vcpu);
 }
 
 /* Acknowledge: from here on the interrupt is in service, and must arrive. */
 static int take_interrupt(struct vcpu *vcpu)
 {
-	struct x86_events *ev = &vcpu->arch.ev;
-
-	/* Pairs with the release in KVM_INTERRUPT: the vector is there if the flag is. */
-	if (smp_load_acquire(&ev->user_irq_pending)) {
-		u8 vector = ev->user_irq_vector;
-
-		WRITE_ONCE(ev->user_irq_pending, false);
-		return vector;
-	}
 	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE)
-		return -1;
+		return event_user_irq(vcpu, true);
 	return irqchip_ack(&vcpu->vm->chip, vcpu->index);
 }
 
@@ -299,6 +303,19 @@ static bool inject_new(struct vcpu *vcpu)
 	return true;
 }
 
+/* May userspace inject interrupts at all? In a split irqchip they come as the LAPIC's ExtINT. */
+static bool takes_user_irq(struct vcpu *vcpu)
+{
+	switch (vcpu->vm->irqchip_mode) {
+	case IRQCHIP_NONE:
+		return true;
+	case IRQCHIP_SPLIT:
+		return irqchip_passes_extint(&vcpu->vm->chip, vcpu->index);
+	default:
+		return false;
+	}
+}
+
 static u32 windows_wanted(struct vcpu *vcpu)
 {
 	u32 windows = 0;
@@ -311,7 +328,7 @@ static u32 windows_wanted(struct vcpu *vcpu)
 		windows |= backend_blocking(vcpu) & BLOCK_STI ? WINDOW_IRQ : WINDOW_NMI;
 	if (interrupt_to_inject(vcpu))
 		windows |= WINDOW_IRQ;
-	if (vcpu->vm->irqchip_mode != IRQCHIP_KERNEL && vcpu->run->request_interrupt_window)
+	if (READ_ONCE(vcpu->run->request_interrupt_window) && takes_user_irq(vcpu))
 		windows |= WINDOW_IRQ;
 	return windows;
 }
@@ -353,8 +370,14 @@ bool event_ready_for_user_irq(struct vcpu *vcpu)
 {
 	const struct x86_events *ev = &vcpu->arch.ev;
 
-	return !ev->user_irq_pending && !ev->exception.pending && !ev->exception.injected &&
-	       !ev->nmi_injected && !ev->interrupt.injected && interrupts_open(vcpu);
+	return takes_user_irq(vcpu) && !ev->user_irq_pending && !ev->exception.pending &&
+	       !ev->exception.injected && !ev->nmi_injected && !ev->interrupt.injected &&
+	       interrupts_open(vcpu);
+}
+
+bool event_user_window(struct vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->run->request_interrupt_window) && event_ready_for_user_irq(vcpu);
 }
 
 /* --- KVM_GET/SET_VCPU_EVENTS --- */

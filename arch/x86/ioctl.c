@@ -138,6 +138,8 @@ static long enable_bus_cycle(struct vm *vm, u64 ns)
 static long enable_cap_locked(struct vm *vm, const struct kvm_enable_cap *cap)
 {
 	switch (cap->cap) {
+	case KVM_CAP_SPLIT_IRQCHIP:
+		return irqchip_enable_split(vm, cap->args[0]);
 	case KVM_CAP_MAX_VCPU_ID:
 		return enable_max_vcpu_id(vm, cap->args[0]);
 	case KVM_CAP_X2APIC_API:

@@ -107,6 +107,17 @@ static void host_targets_moved(void *ctx)
 	bypass_targets_moved(ctx);
 }
 
+/* The guest has come out for this EOI, or for the access that was one: enter.c reports it. */
+static void host_eoi_exit(void *ctx, u32 index, u8 vector)
+{
+	__set_bit(vector, vcpu_at(ctx, index)->arch.eoi_exits);
+}
+
+static int host_user_intr(void *ctx, u32 index, bool take)
+{
+	return event_user_irq(vcpu_at(ctx, index), take);
+}
+
 /* The clock of the hrtimers. */
 static u64 host_now_ns(void *ctx)
 {
@@ -133,6 +144,8 @@ const struct irqchip_host irqchip_host_ops = {
 	.ioapic_timer = host_ioapic_timer,
 	.ack = host_ack,
 	.targets_moved = host_targets_moved,
+	.eoi_exit = host_eoi_exit,
+	.user_intr = host_user_intr,
 	.now_ns = host_now_ns,
 	.guest_tsc = host_guest_tsc,
 };

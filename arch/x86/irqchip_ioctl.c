@@ -3,7 +3,7 @@
  * The ioctls of the interrupt controllers: copy the argument, check what the ABI checks, call the
  * core. Creation, routing and save/restore; what the devices do with it is the core's business.
  *
- * Left out: KVM_CAP_SPLIT_IRQCHIP. Errors are those of the KVM API document: without an in-kernel
+ * Errors are those of the KVM API document: without an in-kernel
  * irqchip -ENXIO, where it documents no other.
  */
 #include <linux/mm.h>
@@ -112,6 +112,28 @@ static long create_irqchip(struct vm *vm)
 out:
 	mutex_unlock(&vm->lock);
 	return r;
+}
+
+/*
+ * KVM_CAP_SPLIT_IRQCHIP: LAPICs here; IOAPIC, PIC and PIT in userspace. GSIs are MSIs, and those
+ * below @pins are the userspace IOAPIC's.
+ */
+long irqchip_enable_split(struct vm *vm, u64 pins)
+{
+	int r;
+
+	lockdep_assert_held(&vm->lock);
+	if (pins > IRQCHIP_MAX_GSI)
+		return -EINVAL;
+	if (vm->irqchip_mode != IRQCHIP_NONE || vm->nr_vcpus)
+		return -EEXIST;
+	r = set_routes(vm, NULL, 0);
+	if (r)
+		return r;
+	vm->chip.split = true;
+	vm->chip.reserved_pins = pins;
+	smp_store_release(&vm->irqchip_mode, IRQCHIP_SPLIT); /* all of the above is in place */
+	return 0;
 }
 
 static long create_pit(struct vm *vm, u32 flags)

@@ -43,6 +43,7 @@ static const struct {
 	/* clang-format off */
 	/* interrupt controllers */
 	{ KVM_CAP_IRQCHIP, 1 },			/* KVM_CREATE_IRQCHIP: LAPICs, IOAPIC, PIC pair */
+	{ KVM_CAP_SPLIT_IRQCHIP, 1 },		/* LAPICs alone */
 	{ KVM_CAP_IRQ_INJECT_STATUS, 1 },	/* KVM_IRQ_LINE_STATUS */
 	{ KVM_CAP_IRQ_ROUTING, IRQCHIP_MAX_GSI },
 	{ KVM_CAP_SIGNAL_MSI, 1 },

@@ -85,6 +85,7 @@ struct irq_msg {
 	bool logical;     /* destination mode */
 	bool level;       /* trigger mode: sets TMR, so that the EOI is broadcast to the IOAPIC */
 	bool report_eoi;  /* somebody waits for the EOI although it is an edge */
+	bool quiet_eoi;   /* level, but it comes from no pin: no reason to report the EOI */
 	bool assert;      /* false only for INIT level de-assert */
 	bool redir_hint;  /* MSI redirection hint: deliver to one of the destinations */
 	bool x2apic_dest; /* dest was written in 32-bit format (x2APIC ICR, extended MSI address) */
@@ -106,8 +107,13 @@ struct irqchip_host {
 	void (*pit_timer)(void *ctx, u64 deadline_ns);
 	/* Pin @pin of chip @chip (KVM_IRQCHIP_*) was acknowledged (EOI): resample level sources. */
 	void (*ack)(void *ctx, u32 chip, u32 pin);
-	/* Split irqchip: EOI of @vector must reach the userspace IOAPIC (NULL when there is none). */
+	/* Split irqchip: EOI of @vector must reach the userspace IOAPIC. The vCPU's own thread. */
 	void (*eoi_exit)(void *ctx, u32 vcpu, u8 vector);
+	/*
+	 * Split irqchip: the vector that the userspace PIC has given to @vcpu, -1: none waits.
+	 * @take: the vCPU takes it. The vCPU's own thread.
+	 */
+	int (*user_intr)(void *ctx, u32 vcpu, bool take);
 	/* Arm the timer for irqchip_ioapic_timer_fired(); NULL: storming lines are not held. */
 	void (*ioapic_timer)(void *ctx, u64 deadline_ns);
 	/* Vectors or destinations of the IOAPIC moved: EOI-exit bitmaps are stale (NULL: none). */
@@ -171,6 +177,13 @@ struct irqchip {
 
 	/* GSIs whose EOI matters even on an edge pin: irqchip_watch_gsi(). */
 	u32 watched[IRQCHIP_MAX_GSI / 32];
+
+	/*
+	 * Split irqchip: IOAPIC and PIC are in userspace, behind host->eoi_exit and ->user_intr.
+	 * The userspace IOAPIC's pins are the GSIs below ->reserved_pins. Set before vCPUs.
+	 */
+	bool split;
+	u32 reserved_pins; /* 0 .. IRQCHIP_MAX_GSI */
 
 	u32 bus_cycle_ns; /* APIC timer clock, 1 .. IRQCHIP_MAX_BUS_CYCLE_NS; set before vCPUs; 1 */
 	bool x2apic_format;   /* KVM_X2APIC_API_USE_32BIT_IDS */
@@ -289,6 +302,12 @@ void irqchip_look_at_timer(struct irqchip *chip, u32 vcpu);
 /* As irqchip_peek(), where the LAPIC's own interrupts are the processor's business: an ExtINT only.
  */
 bool irqchip_extint_waits(struct irqchip *chip, u32 vcpu);
+
+/*
+ * Would vCPU @vcpu take an ExtINT from the PIC, wherever that is: LINT0 is unmasked in ExtINT mode,
+ * or the LAPIC is disabled, or such a message has come over the bus.
+ */
+bool irqchip_passes_extint(struct irqchip *chip, u32 vcpu);
 
 /*
  * What the processor has done to the LAPIC of @vcpu: it completed @vector, whose EOI the bus must

@@ -105,6 +105,7 @@ struct vlapic_effect {
 	u32 what; /* VLAPIC_FX_* */
 	u8 eoi_vector;
 	bool eoi_level;  /* TMR had it: a level-triggered interrupt */
+	bool eoi_wanted; /* a message of this vector said that somebody waits for its end */
 	bool eoi_silent; /* SVR suppresses the broadcast */
 	struct irq_msg ipi;
 };

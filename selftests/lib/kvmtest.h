@@ -34,6 +34,7 @@
 #define VM_MEM        (16 * MiB) /* guest RAM at guest-physical 0; holds the test's own image */
 #define MAX_VCPUS     8
 #define MAX_VMS       16
+#define SPLIT_PINS    24
 
 struct vm;
 
@@ -103,6 +104,8 @@ struct vm *vm_create_bare(void);
 struct vm *vm_create(void);
 /* The same with the in-kernel LAPIC, IOAPIC and PIC. */
 struct vm *vm_create_irqchip(void);
+/* The same with in-kernel LAPICs alone; GSIs below SPLIT_PINS are the test's IOAPIC's. */
+struct vm *vm_create_split(void);
 void vm_free(struct vm *vm);
 
 /* KVM_SET_USER_MEMORY_REGION; returns 0 or -errno. */

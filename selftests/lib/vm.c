@@ -80,16 +80,20 @@ void vm_load_image(struct vm *vm)
 			 GUEST_FREE);
 }
 
-static struct vm *vm_new(bool irqchip)
+enum irqchip { NO_IRQCHIP, KERNEL_IRQCHIP, SPLIT_IRQCHIP };
+
+static struct vm *vm_new(enum irqchip irqchip)
 {
+	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { SPLIT_PINS } };
 	struct vm *vm = vm_create_bare();
 
 	/* What real-mode guests need on CPUs without unrestricted guest; harmless elsewhere. */
 	must(ioctl(vm->fd, KVM_SET_TSS_ADDR, 0xfffbd000));
-	if (irqchip) {
+	if (irqchip == KERNEL_IRQCHIP)
 		must(ioctl(vm->fd, KVM_CREATE_IRQCHIP));
-		vm->irqchip = true;
-	}
+	if (irqchip == SPLIT_IRQCHIP)
+		must(ioctl(vm->fd, KVM_ENABLE_CAP, &split));
+	vm->irqchip = irqchip != NO_IRQCHIP;
 	vm->mem_size = VM_MEM;
 	vm->mem = map_anon(vm->mem_size);
 	vm_load_image(vm);
@@ -99,12 +103,17 @@ static struct vm *vm_new(bool irqchip)
 
 struct vm *vm_create(void)
 {
-	return vm_new(false);
+	return vm_new(NO_IRQCHIP);
 }
 
 struct vm *vm_create_irqchip(void)
 {
-	return vm_new(true);
+	return vm_new(KERNEL_IRQCHIP);
+}
+
+struct vm *vm_create_split(void)
+{
+	return vm_new(SPLIT_IRQCHIP);
 }
 
 int vm_try_slot(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t size,

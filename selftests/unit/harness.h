@@ -27,6 +27,8 @@
 #define MACHINE_TSC_KHZ  2000000u /* 2 GHz: two TSC ticks per nanosecond */
 #define MACHINE_START_NS 1000000ULL
 
+#define USER_INTR        0x100u
+
 struct machine {
 	struct irqchip chip;
 	struct vioapic ioapic;
@@ -45,6 +47,7 @@ struct machine {
 	u32 acks[KVM_NR_IRQCHIPS][IOAPIC_NR_PINS];
 	u32 eoi_exits;
 	u8 eoi_exit_vector;
+	u32 user_intr[MACHINE_MAX_CPUS]; /* split: USER_INTR | vector, 0: none */
 	/* Called by the host's ack operation, if set: a resampler. */
 	void (*on_ack)(struct machine *m, u32 chip, u32 pin);
 };
@@ -95,6 +98,16 @@ static inline void fake_eoi_exit(void *ctx, u32 vcpu, u8 vector)
 	m->eoi_exit_vector = vector;
 }
 
+static inline int fake_user_intr(void *ctx, u32 vcpu, bool take)
+{
+	struct machine *m = ctx;
+	u32 intr = m->user_intr[vcpu];
+
+	if (take)
+		m->user_intr[vcpu] = 0;
+	return intr ? (int)(intr & 0xff) : -1;
+}
+
 static inline u64 fake_now(void *ctx)
 {
 	return ((struct machine *)ctx)->now;
@@ -116,6 +129,7 @@ static const struct irqchip_host fake_host = {
 	.ioapic_timer = fake_ioapic_timer,
 	.ack = fake_ack,
 	.eoi_exit = fake_eoi_exit,
+	.user_intr = fake_user_intr,
 	.now_ns = fake_now,
 	.guest_tsc = fake_tsc,
 };

@@ -432,22 +432,6 @@ static void suppressed_broadcast_and_directed_eoi(void **state)
 	machine_free(m);
 }
 
-static void split_irqchip_forwards_level_eois(void **state)
-{
-	struct machine *m = machine_new(1);
-
-	(void)state;
-	sw_enable(m, 0);
-	irqchip_msi(&m->chip, 0xfee00000, 0xc041); /* level */
-	irqchip_msi(&m->chip, 0xfee00000, 0x0051); /* edge */
-	expect_irq(m, 0, 0x51);
-	assert_int_equal(m->eoi_exits, 0);
-	expect_irq(m, 0, 0x41);
-	assert_int_equal(m->eoi_exits, 1);
-	assert_int_equal(m->eoi_exit_vector, 0x41);
-	machine_free(m);
-}
-
 static void watched_edge_pins_report_their_eoi(void **state)
 {
 	struct machine *m = pc(1);
@@ -774,7 +758,6 @@ int main(void)
 		cmocka_unit_test(I6_without_a_timer_nothing_is_held),
 		cmocka_unit_test(refused_level_interrupt_is_tried_again),
 		cmocka_unit_test(suppressed_broadcast_and_directed_eoi),
-		cmocka_unit_test(split_irqchip_forwards_level_eois),
 		cmocka_unit_test(watched_edge_pins_report_their_eoi),
 		cmocka_unit_test(moved_routes_are_reported),
 		cmocka_unit_test(gsi_with_several_routes),

@@ -84,6 +84,32 @@ int irqchip_deliver(struct irqchip *chip, const struct irq_msg *msg, int from)
 	return taken;
 }
 
+/*
+ * In a split irqchip a level-triggered MSI may be a pin of the userspace IOAPIC, however userspace
+ * sends it: if one of the routes that are reserved for the pins has its vector. Under
+ * env_read_lock().
+ */
+static bool comes_from_user_pin(struct irqchip *chip, const struct irq_msg *msg)
+{
+	const struct irq_routing *table = smp_load_acquire(&chip->routing);
+	u32 i, n = table ? table->first[chip->reserved_pins] : 0;
+	struct irq_msg pin;
+
+	for (i = 0; i < n; i++)
+		if (table->rows[i].type == IRQ_ROUTE_MSI &&
+		    !msg_from_msi(table->rows[i].msi.addr, table->rows[i].msi.data, true, &pin) &&
+		    pin.level && pin.vector == msg->vector)
+			return true;
+	return false;
+}
+
+static int deliver_msi(struct irqchip *chip, struct irq_msg *msg, bool from_pin)
+{
+	if (chip->split && msg->level)
+		msg->quiet_eoi = !from_pin && !comes_from_user_pin(chip, msg);
+	return irqchip_deliver(chip, msg, -1);
+}
+
 int irqchip_msi(struct irqchip *chip, u64 address, u32 data)
 {
 	struct irq_msg msg;
@@ -91,7 +117,10 @@ int irqchip_msi(struct irqchip *chip, u64 address, u32 data)
 
 	if (r)
 		return r;
-	return max(irqchip_deliver(chip, &msg, -1), 0);
+	env_read_lock();
+	r = deliver_msi(chip, &msg, false);
+	env_read_unlock();
+	return max(r, 0);
 }
 
 /* --- the PIC's output --- */
@@ -157,9 +186,29 @@ void bus_pic_effect(struct irqchip *chip, const struct vpic_effect *fx)
 	}
 }
 
+static bool pic_output(struct irqchip *chip, const struct vlapic *apic)
+{
+	if (chip->split)
+		return chip->host->user_intr(chip->ctx, apic->index, false) >= 0;
+	return chip->pic && vpic_output(chip->pic);
+}
+
 static bool extint_pending(struct irqchip *chip, const struct vlapic *apic)
 {
-	return chip->pic && vpic_output(chip->pic) && passes_intr(chip, apic);
+	return pic_output(chip, apic) && passes_intr(chip, apic);
+}
+
+/* The INTA cycle; in a split irqchip the PIC in userspace has run it beforehand. */
+static int acknowledge_pic(struct irqchip *chip, const struct vlapic *apic)
+{
+	struct vpic_effect fx = { 0 };
+	int vector;
+
+	if (chip->split)
+		return chip->host->user_intr(chip->ctx, apic->index, true);
+	vector = vpic_ack(chip->pic, &fx);
+	bus_pic_effect(chip, &fx);
+	return vector;
 }
 
 /* Without the look at the timer, which must wait while the host is still restoring (T2). */
@@ -242,7 +291,8 @@ static int drive_gsi(struct irqchip *chip, u32 gsi, u32 source, bool level, bool
 			result = add_results(result, set_pin(chip, row->chip, row->pin, source,
 							     level, report));
 		else if (level && !msg_from_msi(row->msi.addr, row->msi.data, true, &msg))
-			result = add_results(result, irqchip_deliver(chip, &msg, -1));
+			result = add_results(result,
+					     deliver_msi(chip, &msg, gsi < chip->reserved_pins));
 	}
 	env_read_unlock();
 	return result;
@@ -472,6 +522,11 @@ static void carry_out_eoi(struct irqchip *chip, u32 vcpu, const struct vlapic_ef
 	struct vioapic_effect fx = { 0 };
 	u8 vector = lapic_fx->eoi_vector;
 
+	if (chip->split) {
+		if (lapic_fx->eoi_level && lapic_fx->eoi_wanted && !lapic_fx->eoi_silent)
+			chip->host->eoi_exit(chip->ctx, vcpu, vector);
+		return;
+	}
 	if (!lapic_fx->eoi_level) {
 		/* No broadcast on the bus, but the PIT and resamplers want to know. */
 		if (chip->ioapic)
@@ -479,8 +534,6 @@ static void carry_out_eoi(struct irqchip *chip, u32 vcpu, const struct vlapic_ef
 	} else if (!lapic_fx->eoi_silent) {
 		if (chip->ioapic)
 			vioapic_eoi(chip->ioapic, vector, &fx.acked);
-		else if (chip->host->eoi_exit)
-			chip->host->eoi_exit(chip->ctx, vcpu, vector);
 		fx.rescan = fx.acked;
 	}
 	bus_ioapic_effect(chip, &fx);
@@ -678,11 +731,16 @@ bool irqchip_extint_waits(struct irqchip *chip, u32 vcpu)
 	return extint_pending(chip, apic);
 }
 
+bool irqchip_passes_extint(struct irqchip *chip, u32 vcpu)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+
+	return apic && passes_intr(chip, apic);
+}
+
 int irqchip_ack(struct irqchip *chip, u32 vcpu)
 {
 	struct vlapic *apic = bus_lapic(chip, vcpu);
-	struct vpic_effect fx = { 0 };
-	int vector;
 
 	if (!apic)
 		return -1;
@@ -690,8 +748,6 @@ int irqchip_ack(struct irqchip *chip, u32 vcpu)
 	if (!extint_pending(chip, apic))
 		return vlapic_ack(apic);
 	vlapic_take_extint(apic);
-	vector = vpic_ack(chip->pic, &fx);
 	env_count(&apic->delivered[IRQ_PATH_PIC]);
-	bus_pic_effect(chip, &fx);
-	return vector;
+	return acknowledge_pic(chip, apic);
 }

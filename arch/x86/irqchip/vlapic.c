@@ -174,6 +174,7 @@ void vlapic_report_eoi(struct vlapic *apic, u8 vector, struct vlapic_effect *fx)
 	fx->what |= VLAPIC_FX_EOI | VLAPIC_FX_SELF;
 	fx->eoi_vector = vector;
 	fx->eoi_level = bank_test(apic, LAPIC_TMR, vector);
+	fx->eoi_wanted = READ_ONCE(apic->eoi_wanted[vector / 32]) & vector_bit(vector);
 	fx->eoi_silent = apic->svr & LAPIC_SVR_NO_BROADCAST;
 }
 
@@ -233,7 +234,9 @@ static int accept_vector(struct vlapic *apic, const struct irq_msg *msg, enum ir
 
 	/* First: who finds the request must find the trigger mode that belongs to it. */
 	put_bit(bank_word(apic, LAPIC_TMR, msg->vector), msg->vector, msg->level);
-	put_bit(&apic->eoi_wanted[msg->vector / 32], msg->vector, msg->level || msg->report_eoi);
+	if (!msg->quiet_eoi) /* which leaves alone what a pin's message has noted */
+		put_bit(&apic->eoi_wanted[msg->vector / 32], msg->vector,
+			msg->level || msg->report_eoi);
 	if (msg->level || msg->report_eoi)
 		smp_mb(); /* ->eoi_wanted before ->eoi_seen: see vlapic_eoi_exits() */
 
