@@ -351,6 +351,13 @@ int xsave_set(struct vcpu *vcpu, const struct kvm_xsave *x);
 
 void vcpu_reset(struct vcpu *vcpu, bool init_event);
 
+/* --- arch/x86/sync.c: at both ends of KVM_RUN --- */
+
+/* What userspace has changed in kvm_run.s.regs. -EINVAL: unknown sets, or values refused. */
+int sync_take(struct vcpu *vcpu);
+/* What userspace wants to see there. */
+void sync_give(struct vcpu *vcpu);
+
 /* --- arch/x86/cpuid_ioctl.c, clock.c --- */
 
 /* At module load, after backend_setup(): what this host offers, from CPUID and the backend. */

@@ -255,6 +255,8 @@ int arch_vcpu_run_begin(struct vcpu *vcpu)
 	int (*complete)(struct vcpu * vcpu) = vcpu->arch.complete;
 
 	fpu_load_guest(vcpu);
+	if (sync_take(vcpu))
+		return -EINVAL;
 	backend_settle_shadow(vcpu); /* userspace may have set RFLAGS and the shadow */
 	if (vcpu->arch.mp_state == KVM_MP_STATE_HALTED && !arch_vcpu_runnable(vcpu) &&
 	    backend_give_halt(vcpu))
@@ -290,4 +292,5 @@ void arch_vcpu_run_end(struct vcpu *vcpu)
 	}
 	run->ready_for_interrupt_injection =
 		vcpu->vm->irqchip_mode == IRQCHIP_KERNEL || event_ready_for_user_irq(vcpu);
+	sync_give(vcpu);
 }
