@@ -119,6 +119,8 @@ void backend_set_gdt(struct vcpu *vcpu, const struct kvm_dtable *t);
  * STAR, LSTAR, CSTAR, FMASK, TSC_AUX, DEBUGCTL. 0, or 1 if it is not one of these. */
 int backend_get_msr(struct vcpu *vcpu, u32 msr, u64 *value);
 int backend_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
+/* Let the guest have the MSRs that need no exit, as far as msr_allowed(). Under vm->srcu. */
+void backend_open_msrs(struct vcpu *vcpu);
 void backend_set_tsc_offset(struct vcpu *vcpu, s64 offset);
 
 /* --- events

@@ -19,6 +19,7 @@ struct vcpu;
 struct vm;
 struct vmx_vcpu;
 struct ept;
+struct msr_filter;
 
 #define ARCH_EXIT_REASONS 80  /* SDM appendix "Basic Exit Reasons" ends below */
 #define X86_MAX_CPUID     256 /* entries KVM_SET_CPUID2 accepts */
@@ -104,7 +105,7 @@ struct x86_msrs {
 	u64 pat, misc_enable, tsc_adjust, feature_control, smi_count, microcode;
 	u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[X86_MTRR_VAR], mtrr_mask[X86_MTRR_VAR];
 	u64 mcg_cap, mcg_status, mcg_ctl, mce_bank[X86_MCE_BANKS][4], mci_ctl2[X86_MCE_BANKS];
-	u64 misc_features, platform_info, hwcr;
+	u64 misc_features, platform_info, hwcr, power_ctl;
 };
 
 /* A port access that userspace must finish (KVM_EXIT_IO); the data is in the PIO page. */
@@ -154,6 +155,7 @@ struct vcpu_arch {
 
 	struct x86_pio pio;
 	struct x86_mmio *mmio;              /* arch/x86/io.c */
+	u64 msr_exit_rip;                   /* of the RDMSR or WRMSR that userspace must finish */
 	int (*complete)(struct vcpu *vcpu); /* finish the exit at the next KVM_RUN; 1, 0, errno */
 
 	struct vmx_vcpu *vmx;
@@ -176,8 +178,11 @@ struct vm_arch {
 	struct hrtimer pit_timer;
 	struct hrtimer ioapic_timer; /* ends the hold of a line that storms */
 	u32 boot_cpu_id;
-	u32 disabled_exits; /* KVM_X86_DISABLE_EXITS_*: not after the first vCPU */
-	u32 max_vcpu_ids;   /* KVM_CAP_MAX_VCPU_ID as enabled, 0: not */
+	u32 disabled_exits;   /* KVM_X86_DISABLE_EXITS_*: not after the first vCPU */
+	u32 max_vcpu_ids;     /* KVM_CAP_MAX_VCPU_ID as enabled, 0: not */
+	u32 user_msr_reasons; /* KVM_MSR_EXIT_REASON_* that exit instead of #GP */
+	struct msr_filter __rcu
+		*msr_filter; /* NULL: none; written under vm->lock, read under srcu */
 	spinlock_t tsc_lock;
 	s64 tsc_offset;      /* of vCPUs whose TSCs run together; under tsc_lock */
 	bool tsc_was_set;    /* by userspace; under tsc_lock */
@@ -310,7 +315,9 @@ bool vcpu_la_canonical(struct vcpu *vcpu, u64 la);
  */
 void regs_reset(struct vcpu *vcpu, bool init_event);
 
-/* RDMSR, WRMSR, KVM_GET/SET_MSRS. 0, or 1 for #GP (unknown MSR, reserved bits). */
+/* KVM_GET/SET_MSRS and the guest. 0, or what is #GP for the guest: MSR_UNKNOWN (no such MSR), or 1
+ * (reserved bits, not for this guest). */
+#define MSR_UNKNOWN 2
 int msr_get(struct vcpu *vcpu, u32 msr, u64 *value, bool host_initiated);
 int msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
 long msr_ioctl_index_list(void __user *arg, bool features);
@@ -318,6 +325,16 @@ long msr_ioctl_system_get(void __user *arg);
 long msr_ioctl_get(struct vcpu *vcpu, void __user *arg);
 long msr_ioctl_set(struct vcpu *vcpu, void __user *arg);
 void msr_reset(struct vcpu *vcpu, bool init_event);
+/* --- arch/x86/msr_exit.c --- */
+/* The instructions RDMSR and WRMSR, at RIP; as backend_handle_exit(). */
+int msr_insn_read(struct vcpu *vcpu);
+int msr_insn_write(struct vcpu *vcpu);
+/* Does userspace's filter let the guest? Under vm->srcu or vm->lock. */
+bool msr_allowed(struct vm *vm, u32 msr, bool write);
+/* KVM_X86_SET_MSR_FILTER: -EINVAL, -EFAULT, -ENOMEM. Sleeps; takes vm->lock. */
+long msr_ioctl_set_filter(struct vm *vm, void __user *arg);
+void msr_filter_destroy(struct vm *vm);
+
 /* IA32_APIC_BASE in every irqchip mode. Set: 1 for #GP. */
 u64 vcpu_apic_base(struct vcpu *vcpu);
 int vcpu_set_apic_base(struct vcpu *vcpu, u64 value, bool host_initiated);

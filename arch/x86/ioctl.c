@@ -4,7 +4,7 @@
  *
  * virt/ has checked that the caller is the VM's creator. A vCPU's ioctls run in its own context:
  * vcpu->lock held, its state loaded, vm->srcu read-locked. Left out, as no capability promises it:
- * SMM, nested state, kvmclock, TPR access reports, user MSR exits, SREGS2, XSAVE2.
+ * SMM, nested state, kvmclock, TPR access reports, SREGS2, XSAVE2.
  */
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -123,6 +123,17 @@ static long enable_disable_exits(struct vm *vm, u64 exits)
 	return 0;
 }
 
+static long enable_user_msr(struct vm *vm, u64 reasons)
+{
+	const u64 known = KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN |
+			  KVM_MSR_EXIT_REASON_FILTER;
+
+	if (reasons & ~known)
+		return -EINVAL;
+	WRITE_ONCE(vm->arch.user_msr_reasons, reasons);
+	return 0;
+}
+
 #ifdef KVM_CAP_X86_APIC_BUS_CYCLES_NS
 static long enable_bus_cycle(struct vm *vm, u64 ns)
 {
@@ -148,6 +159,8 @@ static long enable_cap_locked(struct vm *vm, const struct kvm_enable_cap *cap)
 		return enable_halt_poll(vm, cap->args[0]);
 	case KVM_CAP_X86_DISABLE_EXITS:
 		return enable_disable_exits(vm, cap->args[0]);
+	case KVM_CAP_X86_USER_SPACE_MSR:
+		return enable_user_msr(vm, cap->args[0]);
 #ifdef KVM_CAP_X86_APIC_BUS_CYCLES_NS
 	case KVM_CAP_X86_APIC_BUS_CYCLES_NS:
 		return enable_bus_cycle(vm, cap->args[0]);
@@ -183,6 +196,8 @@ long arch_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg)
 		return set_boot_cpu_id(vm, (unsigned long)arg);
 	case KVM_ENABLE_CAP:
 		return enable_cap(vm, arg);
+	case KVM_X86_SET_MSR_FILTER:
+		return msr_ioctl_set_filter(vm, arg);
 	case KVM_GET_CLOCK:
 	case KVM_SET_CLOCK:
 	case KVM_GET_TSC_KHZ:

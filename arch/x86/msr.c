@@ -388,6 +388,7 @@ static const struct msr_row msr_table[] = {
 	{ MSR_IA32_UCODE_REV, 1, MSR_SAVED, KEPT(microcode), .set = set_microcode },
 	{ MSR_FSB_FREQ, 1, MSR_R, ZERO },
 	{ MSR_PLATFORM_INFO, 1, MSR_R, ZERO },
+	{ MSR_IA32_POWER_CTL, 1, MSR_SAVED, KEPT(power_ctl) }, /* C1E and the like: no effect */
 	{ MSR_MTRRcap, 1, MSR_R, .get = get_mtrr_cap },
 	{ MSR_IA32_SYSENTER_CS, 1, MSR_SAVED, .reserved = ~0xffffffffULL, BACKEND },
 	{ MSR_IA32_SYSENTER_ESP, 2, MSR_SAVED | MSR_CANON, BACKEND }, /* and EIP */
@@ -431,26 +432,25 @@ static const struct msr_row msr_table[] = {
 /* KVM_GET_MSR_FEATURE_INDEX_LIST: values of the host that a VMM may want to pass on. */
 static const u32 feature_msrs[] = { MSR_IA32_UCODE_REV };
 
+static bool row_present(const struct msr_row *row)
+{
+	return !(row->access & MSR_RDTSCP) || boot_cpu_has(X86_FEATURE_RDTSCP);
+}
+
+/* NULL: no such MSR on this host. */
 static const struct msr_row *find_row(u32 msr)
 {
 	const struct msr_row *row = msr_table;
 
 	for (; row < msr_table + ARRAY_SIZE(msr_table); row++)
 		if (msr - row->first < row->count)
-			return row;
+			return row_present(row) ? row : NULL;
 	return NULL;
-}
-
-static bool row_present(const struct msr_row *row)
-{
-	return !(row->access & MSR_RDTSCP) || boot_cpu_has(X86_FEATURE_RDTSCP);
 }
 
 /* May this access be made at all? */
 static bool row_allows(struct vcpu *vcpu, const struct msr_row *row, u8 guest_right, bool host)
 {
-	if (!row || !row_present(row))
-		return false;
 	if (host)
 		return guest_right == MSR_R || (row->access & MSR_HW);
 	return (row->access & guest_right) && (!row->guest || row->guest(vcpu));
@@ -466,6 +466,8 @@ int msr_get(struct vcpu *vcpu, u32 msr, u64 *value, bool host_initiated)
 	const struct msr_row *row = find_row(msr);
 
 	*value = 0;
+	if (!row)
+		return MSR_UNKNOWN;
 	if (!row_allows(vcpu, row, MSR_R, host_initiated))
 		return 1;
 	if (row->get)
@@ -478,6 +480,8 @@ int msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated)
 {
 	const struct msr_row *row = find_row(msr);
 
+	if (!row)
+		return MSR_UNKNOWN;
 	if (!row_allows(vcpu, row, MSR_W, host_initiated) || (value & row->reserved))
 		return 1;
 	if ((row->access & MSR_CANON) && !vcpu_la_canonical(vcpu, value))

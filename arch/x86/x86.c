@@ -72,6 +72,8 @@ static const struct {
 	{ KVM_CAP_XSAVE, 1 },			/* 4 KiB image; also without XSAVE in the CPU */
 	{ KVM_CAP_EXT_CPUID, 1 },		/* KVM_SET_CPUID2 */
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
+	{ KVM_CAP_X86_USER_SPACE_MSR, 1 },	/* exits instead of #GP */
+	{ KVM_CAP_X86_MSR_FILTER, 1 },
 	{ KVM_CAP_MCE, X86_MCE_BANKS },
 	/* time */
 	{ KVM_CAP_GET_TSC_KHZ, 1 },
@@ -117,6 +119,7 @@ void arch_vm_pre_destroy(struct vm *vm)
 void arch_vm_destroy(struct vm *vm)
 {
 	irqchip_vm_destroy(vm);
+	msr_filter_destroy(vm);
 	backend_vm_destroy(vm);
 }
 

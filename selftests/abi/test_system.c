@@ -174,7 +174,6 @@ static void capabilities_not_promised(void **state)
 		KVM_CAP_X86_SMM,
 		KVM_CAP_XSAVE2,
 		KVM_CAP_X86_TRIPLE_FAULT_EVENT,
-		KVM_CAP_X86_USER_SPACE_MSR,
 		KVM_CAP_X86_NOTIFY_VMEXIT,
 		KVM_CAP_DIRTY_LOG_RING,
 		KVM_CAP_HYPERV,
@@ -182,7 +181,6 @@ static void capabilities_not_promised(void **state)
 		KVM_CAP_XEN_HVM,
 		KVM_CAP_BINARY_STATS_FD,
 		KVM_CAP_MSI_DEVID,
-		KVM_CAP_SYNC_REGS,
 	};
 	int fd = dev_open();
 	int bad = 0;
@@ -262,6 +260,9 @@ static void every_capability_is_tested_somewhere(void **state)
 		{ KVM_CAP_GET_MSR_FEATURES, "abi_system" },
 		{ KVM_CAP_COALESCED_PIO, "guest_io" },
 		{ KVM_CAP_SPLIT_IRQCHIP, "abi_vm" },
+		{ KVM_CAP_SYNC_REGS, "guest_runregs" },
+		{ KVM_CAP_X86_USER_SPACE_MSR, "guest_msrexit" },
+		{ KVM_CAP_X86_MSR_FILTER, "guest_msrexit" },
 		{ 231 /* KVM_CAP_USER_MEMORY2 */, "abi_newer" },
 		{ 237 /* KVM_CAP_X86_APIC_BUS_CYCLES_NS */, "abi_newer" },
 	};

@@ -187,25 +187,9 @@ static int handle_vmcall(struct vcpu *vcpu)
 	return skip(vcpu);
 }
 
-static int handle_rdmsr(struct vcpu *vcpu)
-{
-	u64 value;
-
-	if (msr_get(vcpu, (u32)vcpu->arch.regs[REG_RCX], &value, false))
-		return handle_gp(vcpu);
-	vcpu->arch.regs[REG_RAX] = (u32)value;
-	vcpu->arch.regs[REG_RDX] = value >> 32;
-	return skip(vcpu);
-}
-
 static u64 edx_eax(struct vcpu *vcpu)
 {
 	return (u32)vcpu->arch.regs[REG_RAX] | vcpu->arch.regs[REG_RDX] << 32;
-}
-
-static int handle_wrmsr(struct vcpu *vcpu)
-{
-	return skip_or_gp(vcpu, msr_set(vcpu, (u32)vcpu->arch.regs[REG_RCX], edx_eax(vcpu), false));
 }
 
 static int handle_xsetbv(struct vcpu *vcpu)
@@ -486,8 +470,8 @@ static const struct exit_reason exit_reasons[] = {
 	[EXIT_CR_ACCESS] = { "cr_access", handle_cr },
 	[EXIT_DR_ACCESS] = { "dr_access", handle_dr },
 	[EXIT_IO] = { "io", handle_io },
-	[EXIT_RDMSR] = { "rdmsr", handle_rdmsr },
-	[EXIT_WRMSR] = { "wrmsr", handle_wrmsr },
+	[EXIT_RDMSR] = { "rdmsr", msr_insn_read },
+	[EXIT_WRMSR] = { "wrmsr", msr_insn_write },
 	[EXIT_BAD_GUEST_STATE] = { "bad_guest_state", NULL },
 	[EXIT_BAD_MSR_LOAD] = { "bad_msr_load", NULL },
 	[EXIT_MWAIT] = { "mwait", handle_ud },

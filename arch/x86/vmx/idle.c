@@ -94,7 +94,6 @@ void idle_vcpu_init(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u32 disabled = vcpu->vm->arch.disabled_exits;
-	unsigned int i;
 
 	vmx_set_proc(vmx, PROC_HLT_EXIT, !halts_in_guest(vcpu->vm));
 	vmx_set_proc(vmx, MWAIT_EXITS, !(disabled & KVM_X86_DISABLE_EXITS_MWAIT));
@@ -106,9 +105,17 @@ void idle_vcpu_init(struct vcpu *vcpu)
 		vmcs_write32(VMCS_CTRL_PLE_GAP, ple_gap);
 		set_ple_window(vmx, ple_window);
 	}
+}
+
+void idle_open_msrs(struct vcpu *vcpu)
+{
+	unsigned int i;
+
+	if (!(vcpu->vm->arch.disabled_exits & KVM_X86_DISABLE_EXITS_CSTATE))
+		return;
 	for (i = 0; i < ARRAY_SIZE(cstate_msrs); i++)
-		if ((disabled & KVM_X86_DISABLE_EXITS_CSTATE) && (cstate_present & BIT(i)))
-			vmx_intercept_msr(vmx, cstate_msrs[i], false, true);
+		if (cstate_present & BIT(i))
+			vmx_open_msr(vcpu, cstate_msrs[i], false);
 }
 
 bool backend_take_halt(struct vcpu *vcpu)

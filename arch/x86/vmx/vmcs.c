@@ -307,10 +307,7 @@ int backend_vcpu_init(struct vcpu *vcpu)
 	vmx->proc2 = vmx->vpid ? vmx_caps.proc2 : vmx_caps.proc2 & ~PROC2_VPID;
 	vmx->entry = vmx_caps.entry;
 	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
-	vmx_intercept_msr(vmx, MSR_FS_BASE, false, false);
-	vmx_intercept_msr(vmx, MSR_GS_BASE, false, false);
-	vmx_intercept_msr(vmx, MSR_KERNEL_GS_BASE, false, false);
-
+	backend_open_msrs(vcpu);
 	pi_vcpu_init(vcpu);
 	preempt_timer_vcpu_init(vcpu);
 

@@ -123,6 +123,8 @@ void vmcs_clear(struct vmx_vcpu *vmx); /* from any CPU; sleeps not, waits for an
 void vmx_set_pin(struct vmx_vcpu *vmx, u32 bits, bool on);
 void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on);
 void vmx_intercept_msr(struct vmx_vcpu *vmx, u32 msr, bool read, bool write);
+/* No exits for reads (and writes) of @msr, if userspace's filter allows it to the guest. */
+void vmx_open_msr(struct vcpu *vcpu, u32 msr, bool write);
 
 /* --- apicv.c --- */
 void apicv_caps_init(void); /* after the control words are known: takes its own out of them */
@@ -134,6 +136,7 @@ void apicv_vcpu_init(struct vcpu *vcpu); /* VMCS current */
 void idle_caps_init(void);              /* after the control words are known */
 void idle_vcpu_init(struct vcpu *vcpu); /* VMCS current, controls and MSR bitmap initialized */
 void idle_load(struct vmx_vcpu *vmx);   /* VMCS current */
+void idle_open_msrs(struct vcpu *vcpu); /* part of backend_open_msrs() */
 int vmx_pause(struct vcpu *vcpu);       /* the exit */
 
 /* --- preempt_timer.c --- */
