@@ -177,4 +177,9 @@ void stats_add_vm(struct vm *vm);
 void stats_remove_vm(struct vm *vm);
 void stats_add_vcpu(struct vcpu *vcpu);
 
+/* --- virt/stats_fd.c: KVM_GET_STATS_FD; the descriptor, or an errno. Process context. --- */
+
+int stats_vm_fd(struct vm *vm);
+int stats_vcpu_fd(struct vcpu *vcpu);
+
 #endif

@@ -65,6 +65,7 @@ enum irqchip_mode {
 struct vm {
 	refcount_t users;     /* the VM fd and each vCPU fd hold one */
 	struct mm_struct *mm; /* the creator's (mmgrab); ioctls from another mm get -EIO */
+	pid_t creator;        /* process ID, for names only */
 	bool dead;            /* set once on an unrecoverable error: ioctls get -EIO */
 
 	struct mutex lock; /* vCPU creation, irqchip and PIT creation, capabilities, clock */

@@ -64,6 +64,7 @@ static const struct capability {
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },		     /* kvm_run.immediate_exit */
 	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },	     /* kvm_run.internal.data is filled in */
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },	     /* this ioctl on a VM */
+	{ KVM_CAP_BINARY_STATS_FD, 1 },		     /* KVM_GET_STATS_FD, VM and vCPU */
 	/* clang-format on */
 };
 

@@ -15,19 +15,12 @@
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <arch.h>
-
-/* A sum over vCPUs. struct vcpu_stats is summed as the array of u64 that it is. */
-struct counters {
-	struct vcpu_stats vcpu;
-	u64 irq[IRQ_PATH_NR];
-	u64 irq_coalesced;
-	u64 vms, vcpus;
-};
+#include "stats.h"
 
 #define NR_VCPU_COUNTERS (sizeof(struct vcpu_stats) / sizeof(u64))
 static_assert(sizeof(struct vcpu_stats) % sizeof(u64) == 0);
 
-static const char *const path_names[IRQ_PATH_NR] = {
+const char *const stats_path_names[IRQ_PATH_NR] = {
 	[IRQ_PATH_PIC] = "pic", [IRQ_PATH_IOAPIC] = "ioapic", [IRQ_PATH_MSI] = "msi",
 	[IRQ_PATH_IPI] = "ipi", [IRQ_PATH_TIMER] = "timer",   [IRQ_PATH_LVT] = "lvt",
 };
@@ -70,7 +63,7 @@ static struct counters dead; /* of VMs that are gone */
 
 /* --- summing --- */
 
-static void add_vcpu(struct counters *c, struct vcpu *vcpu)
+void stats_sum_vcpu(struct counters *c, struct vcpu *vcpu)
 {
 	const u64 *from = (const u64 *)&vcpu->stats;
 	u64 *to = (u64 *)&c->vcpu;
@@ -82,13 +75,13 @@ static void add_vcpu(struct counters *c, struct vcpu *vcpu)
 	c->vcpus++;
 }
 
-static void add_vm(struct counters *c, struct vm *vm)
+void stats_sum_vm(struct counters *c, struct vm *vm)
 {
 	struct vcpu *vcpu;
 	u32 i;
 
 	vm_for_each_vcpu (vm, i, vcpu)
-		add_vcpu(c, vcpu);
+		stats_sum_vcpu(c, vcpu);
 	c->vms++;
 }
 
@@ -104,7 +97,7 @@ static void show_counters(struct seq_file *m, const struct counters *c)
 			seq_printf(m, "exit.%s %llu\n", arch_exit_reason_name(i),
 				   c->vcpu.by_reason[i]);
 	for (i = 0; i < IRQ_PATH_NR; i++)
-		seq_printf(m, "irq.%s %llu\n", path_names[i], c->irq[i]);
+		seq_printf(m, "irq.%s %llu\n", stats_path_names[i], c->irq[i]);
 	seq_printf(m, "irq_coalesced %llu\n", c->irq_coalesced);
 }
 
@@ -131,18 +124,18 @@ static void sum_totals(struct counters *c, void *unused)
 	mutex_lock(&vms_lock);
 	*c = dead;
 	list_for_each_entry (vm, &vms, node)
-		add_vm(c, vm);
+		stats_sum_vm(c, vm);
 	mutex_unlock(&vms_lock);
 }
 
 static void sum_vm(struct counters *c, void *vm)
 {
-	add_vm(c, vm);
+	stats_sum_vm(c, vm);
 }
 
 static void sum_vcpu(struct counters *c, void *vcpu)
 {
-	add_vcpu(c, vcpu);
+	stats_sum_vcpu(c, vcpu);
 }
 
 static int totals_show(struct seq_file *m, void *v)
@@ -203,7 +196,7 @@ void stats_remove_vm(struct vm *vm)
 	debugfs_remove_recursive(vm->debugfs); /* waits for readers */
 	mutex_lock(&vms_lock);
 	list_del(&vm->node);
-	add_vm(&dead, vm);
+	stats_sum_vm(&dead, vm);
 	mutex_unlock(&vms_lock);
 }
 

@@ -303,6 +303,8 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (vcpu->vm->mm != current->mm || READ_ONCE(vcpu->vm->dead))
 		return -EIO;
+	if (cmd == KVM_GET_STATS_FD)
+		return stats_vcpu_fd(vcpu);
 	r = arch_vcpu_async_ioctl(vcpu, cmd, argp);
 	if (r != -ENOIOCTLCMD)
 		return r;

@@ -69,6 +69,7 @@ static struct vm *vm_create(void)
 	INIT_LIST_HEAD(&vm->ioeventfds);
 	INIT_LIST_HEAD(&vm->node);
 	irqfd_init(vm);
+	vm->creator = task_pid_nr(current);
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
 	r = vm_init_parts(vm);
@@ -225,6 +226,8 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return vm_irqfd(vm, argp);
 	case KVM_IOEVENTFD:
 		return vm_ioeventfd(vm, argp);
+	case KVM_GET_STATS_FD:
+		return stats_vm_fd(vm);
 	default:
 		return arch_vm_ioctl(vm, cmd, argp);
 	}
