@@ -26,6 +26,9 @@ struct msr_filter;
 #define X86_MTRR_VAR      8   /* variable-range pairs */
 #define X86_MCE_BANKS     32  /* KVM_CAP_MCE */
 
+/* Ways in which guests of KVM differ from a processor, that are ours as well and can be disabled. */
+#define X86_QUIRKS        (KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
+
 /* General-purpose registers in instruction-encoding order, then what the VMCS holds. */
 enum vcpu_reg {
 	REG_RAX,
@@ -178,9 +181,13 @@ struct vm_arch {
 	struct hrtimer pit_timer;
 	struct hrtimer ioapic_timer; /* ends the hold of a line that storms */
 	u32 boot_cpu_id;
-	u32 disabled_exits;   /* KVM_X86_DISABLE_EXITS_*: not after the first vCPU */
-	u32 max_vcpu_ids;     /* KVM_CAP_MAX_VCPU_ID as enabled, 0: not */
-	u32 user_msr_reasons; /* KVM_MSR_EXIT_REASON_* that exit instead of #GP */
+	u32 disabled_exits;      /* KVM_X86_DISABLE_EXITS_*: not after the first vCPU */
+	u64 disabled_quirks;     /* KVM_X86_QUIRK_* that userspace doesn't want */
+	bool no_platform_info;   /* KVM_CAP_MSR_PLATFORM_INFO is off */
+	bool exception_payload;  /* KVM_CAP_EXCEPTION_PAYLOAD is on */
+	bool triple_fault_event; /* KVM_CAP_X86_TRIPLE_FAULT_EVENT is on */
+	u32 max_vcpu_ids;        /* KVM_CAP_MAX_VCPU_ID as enabled, 0: not */
+	u32 user_msr_reasons;    /* KVM_MSR_EXIT_REASON_* that exit instead of #GP */
 	struct msr_filter __rcu
 		*msr_filter; /* NULL: none; written under vm->lock, read under srcu */
 	spinlock_t tsc_lock;
@@ -338,6 +345,9 @@ void msr_filter_destroy(struct vm *vm);
 /* IA32_APIC_BASE in every irqchip mode. Set: 1 for #GP. */
 u64 vcpu_apic_base(struct vcpu *vcpu);
 int vcpu_set_apic_base(struct vcpu *vcpu, u64 value, bool host_initiated);
+
+/* Is the guest subject to @quirk, a bit of X86_QUIRKS? */
+bool vcpu_has_quirk(const struct vcpu *vcpu, u64 quirk);
 
 /* Handlers of the MSR table: 0, or 1 for #GP. */
 int vmce_set_ctl(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);

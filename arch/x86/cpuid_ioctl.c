@@ -16,6 +16,8 @@
 #include <cpuid.h>
 #include <vcpu.h>
 
+#define LEAF1_ECX_MONITOR BIT(3)
+
 /* What this host offers; constant while the module is loaded. */
 static struct kvm_cpuid_entry2 *supported;
 static u32 nr_supported;
@@ -74,10 +76,27 @@ void vcpu_cpuid(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 	*edx = regs[CPUID_REG_EDX];
 }
 
+/* See set_misc_enable(). */
+static void follow_misc_enable(struct vcpu *vcpu, struct kvm_cpuid_entry2 *entries, u32 n)
+{
+	u32 i;
+
+	if (vcpu_has_quirk(vcpu, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
+		return;
+	for (i = 0; i < n; i++) {
+		if (entries[i].function != 1)
+			continue;
+		entries[i].ecx &= ~LEAF1_ECX_MONITOR;
+		if (vcpu->arch.msr.misc_enable & MSR_IA32_MISC_ENABLE_MWAIT)
+			entries[i].ecx |= LEAF1_ECX_MONITOR;
+	}
+}
+
 static void update_runtime(struct vcpu *vcpu, struct kvm_cpuid_entry2 *entries, u32 n)
 {
 	cpuid_update_runtime(entries, n, vcpu_reg(vcpu, REG_CR4), vcpu->arch.xcr0,
 			     vcpu_apic_base(vcpu) & MSR_IA32_APICBASE_ENABLE);
+	follow_misc_enable(vcpu, entries, n);
 }
 
 void vcpu_update_cpuid(struct vcpu *vcpu)

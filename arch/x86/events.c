@@ -84,11 +84,16 @@ void event_queue_page_fault(struct vcpu *vcpu, u64 address, u32 error)
 	queue_exception(vcpu, X86_TRAP_PF, true, error);
 }
 
-void event_queue_debug(struct vcpu *vcpu, u64 bits)
+/* The processor never clears a bit of DR6 but the first four. */
+static void set_debug_reasons(struct vcpu *vcpu, u64 bits)
 {
-	/* The processor never clears a bit of DR6 but these four. */
 	vcpu->arch.dr6 &= ~DR_TRAP_BITS;
 	vcpu->arch.dr6 |= bits & (DR_TRAP_BITS | DR_STEP | DR6_BD);
+}
+
+void event_queue_debug(struct vcpu *vcpu, u64 bits)
+{
+	set_debug_reasons(vcpu, bits);
 	queue_exception(vcpu, X86_TRAP_DB, false, 0);
 }
 
@@ -385,12 +390,14 @@ bool event_user_window(struct vcpu *vcpu)
 void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e)
 {
 	const struct x86_events *ev = &vcpu->arch.ev;
+	const struct vm_arch *vm = &vcpu->vm->arch;
 	u32 blocking = backend_blocking(vcpu);
 
 	memset(e, 0, sizeof(*e));
 	/* Without KVM_CAP_EXCEPTION_PAYLOAD a pending exception is shown as injected. */
 	if (ev->exception.injected || ev->exception.pending) {
-		e->exception.injected = true;
+		e->exception.pending = ev->exception.pending && vm->exception_payload;
+		e->exception.injected = !e->exception.pending;
 		e->exception.nr = ev->exception.vector;
 		e->exception.has_error_code = ev->exception.has_error;
 		e->exception.error_code = ev->exception.error;
@@ -410,28 +417,60 @@ void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e)
 	e->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE)
 		e->flags |= KVM_VCPUEVENT_VALID_SIPI_VECTOR;
+	/* CR2 and DR6 have been set when it became pending: there is no payload to carry. */
+	if (vm->exception_payload)
+		e->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	if (vm->triple_fault_event) {
+		e->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+		e->triple_fault.pending = test_bit(REQ_TRIPLE_FAULT, &vcpu->requests);
+	}
+}
+
+static u32 valid_flags(const struct vm_arch *vm)
+{
+	return KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
+	       KVM_VCPUEVENT_VALID_SHADOW |
+	       (vm->exception_payload ? KVM_VCPUEVENT_VALID_PAYLOAD : 0) |
+	       (vm->triple_fault_event ? KVM_VCPUEVENT_VALID_TRIPLE_FAULT : 0);
+}
+
+/* The state that an exception comes with, as the processor would have left it. */
+static void take_payload(struct vcpu *vcpu, u8 vector, u64 payload)
+{
+	if (vector == X86_TRAP_PF)
+		vcpu->arch.cr2 = payload;
+	if (vector == X86_TRAP_DB)
+		set_debug_reasons(vcpu, payload);
+}
+
+static void set_exception(struct vcpu *vcpu, const struct kvm_vcpu_events *e)
+{
+	struct x86_events *ev = &vcpu->arch.ev;
+	bool soft = e->exception.nr == X86_TRAP_BP || e->exception.nr == X86_TRAP_OF;
+	bool payload = e->flags & KVM_VCPUEVENT_VALID_PAYLOAD;
+
+	ev->exception.pending = payload && e->exception.pending;
+	ev->exception.injected = e->exception.injected && !ev->exception.pending;
+	ev->exception.vector = e->exception.nr;
+	ev->exception.type = soft ? EVENT_SOFT_EXC : EVENT_HW_EXCEPTION;
+	ev->exception.has_error = e->exception.has_error_code;
+	ev->exception.error = e->exception.error_code;
+	ev->exception.insn_len = soft; /* INT3, INTO */
+	if (ev->exception.pending && e->exception_has_payload)
+		take_payload(vcpu, e->exception.nr, e->exception_payload);
 }
 
 int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e)
 {
-	const u32 known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
-			  KVM_VCPUEVENT_VALID_SHADOW;
 	struct x86_events *ev = &vcpu->arch.ev;
 	u32 shadow = 0;
 
-	if (e->flags & ~known)
+	if (e->flags & ~valid_flags(&vcpu->vm->arch))
 		return -EINVAL;
-	if (e->exception.injected && (e->exception.nr > 31 || e->exception.nr == X86_TRAP_NMI))
+	if ((e->exception.injected || e->exception.pending) &&
+	    (e->exception.nr > 31 || e->exception.nr == X86_TRAP_NMI))
 		return -EINVAL;
-	ev->exception.pending = false;
-	ev->exception.injected = e->exception.injected;
-	ev->exception.vector = e->exception.nr;
-	ev->exception.type = e->exception.nr == X86_TRAP_BP || e->exception.nr == X86_TRAP_OF
-				     ? EVENT_SOFT_EXC
-				     : EVENT_HW_EXCEPTION;
-	ev->exception.has_error = e->exception.has_error_code;
-	ev->exception.error = e->exception.error_code;
-	ev->exception.insn_len = ev->exception.type == EVENT_SOFT_EXC;
+	set_exception(vcpu, e);
 	ev->interrupt.injected = e->interrupt.injected;
 	ev->interrupt.soft = e->interrupt.soft;
 	ev->interrupt.vector = e->interrupt.nr;
@@ -449,6 +488,8 @@ int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e)
 	backend_set_blocking(vcpu, BLOCK_NMI, e->nmi.masked ? BLOCK_NMI : 0);
 	if ((e->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->vm->irqchip_mode != IRQCHIP_NONE)
 		vcpu->arch.apic.sipi_vector = e->sipi_vector;
+	if (e->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
+		assign_bit(REQ_TRIPLE_FAULT, &vcpu->requests, e->triple_fault.pending);
 	vcpu_set_request(vcpu, REQ_EVENT);
 	return 0;
 }

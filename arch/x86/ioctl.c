@@ -4,7 +4,7 @@
  *
  * virt/ has checked that the caller is the VM's creator. A vCPU's ioctls run in its own context:
  * vcpu->lock held, its state loaded, vm->srcu read-locked. Left out, as no capability promises it:
- * SMM, nested state, kvmclock, TPR access reports, SREGS2, XSAVE2.
+ * SMM, nested state, kvmclock, TPR access reports, SREGS2.
  */
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -23,6 +23,18 @@ static long get_mce_cap(void __user *arg)
 	return copy_to_user(arg, &cap, sizeof(cap)) ? -EFAULT : 0;
 }
 
+/* What guests may have, for a VMM that must ask its own process for permission: AMX. */
+static long dev_attribute(void __user *arg, bool get)
+{
+	struct kvm_device_attr attr;
+
+	if (copy_from_user(&attr, arg, sizeof(attr)))
+		return -EFAULT;
+	if (attr.group || attr.attr != KVM_X86_XCOMP_GUEST_SUPP)
+		return -ENXIO;
+	return get ? put_user(x86_host.xcr0, (u64 __user *)(unsigned long)attr.addr) : 0;
+}
+
 long arch_dev_ioctl(unsigned int cmd, void __user *arg)
 {
 	switch (cmd) {
@@ -36,6 +48,10 @@ long arch_dev_ioctl(unsigned int cmd, void __user *arg)
 		return msr_ioctl_system_get(arg);
 	case KVM_X86_GET_MCE_CAP_SUPPORTED:
 		return get_mce_cap(arg);
+	case KVM_GET_DEVICE_ATTR:
+		return dev_attribute(arg, true);
+	case KVM_HAS_DEVICE_ATTR:
+		return dev_attribute(arg, false);
 	default:
 		return -ENOTTY;
 	}
@@ -134,6 +150,23 @@ static long enable_user_msr(struct vm *vm, u64 reasons)
 	return 0;
 }
 
+static long disable_quirks(struct vm *vm, u64 quirks)
+{
+	if (quirks & ~(u64)X86_QUIRKS)
+		return -EINVAL;
+	WRITE_ONCE(vm->arch.disabled_quirks, quirks);
+	return 0;
+}
+
+/* A capability that is a switch. */
+static long enable_flag(bool *flag, u64 value)
+{
+	if (value > 1)
+		return -EINVAL;
+	WRITE_ONCE(*flag, value);
+	return 0;
+}
+
 #ifdef KVM_CAP_X86_APIC_BUS_CYCLES_NS
 static long enable_bus_cycle(struct vm *vm, u64 ns)
 {
@@ -159,6 +192,17 @@ static long enable_cap_locked(struct vm *vm, const struct kvm_enable_cap *cap)
 		return enable_halt_poll(vm, cap->args[0]);
 	case KVM_CAP_X86_DISABLE_EXITS:
 		return enable_disable_exits(vm, cap->args[0]);
+	case KVM_CAP_DISABLE_QUIRKS2:
+		return disable_quirks(vm, cap->args[0]);
+	case KVM_CAP_MSR_PLATFORM_INFO:
+		WRITE_ONCE(vm->arch.no_platform_info, !cap->args[0]);
+		return 0;
+	case KVM_CAP_EXCEPTION_PAYLOAD:
+		return enable_flag(&vm->arch.exception_payload, cap->args[0]);
+	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
+		return enable_flag(&vm->arch.triple_fault_event, cap->args[0]);
+	case KVM_CAP_EXIT_ON_EMULATION_FAILURE: /* as always */
+		return cap->args[0] > 1 ? -EINVAL : 0;
 	case KVM_CAP_X86_USER_SPACE_MSR:
 		return enable_user_msr(vm, cap->args[0]);
 #ifdef KVM_CAP_X86_APIC_BUS_CYCLES_NS
@@ -441,6 +485,7 @@ long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 	case KVM_SET_FPU:
 		return vcpu_set_fpu(vcpu, arg);
 	case KVM_GET_XSAVE:
+	case KVM_GET_XSAVE2: /* KVM_CAP_XSAVE2 says that the size is the same */
 		return vcpu_get_xsave(vcpu, arg);
 	case KVM_SET_XSAVE:
 		return vcpu_set_xsave(vcpu, arg);

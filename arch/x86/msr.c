@@ -40,18 +40,20 @@
 	 MSR_IA32_MISC_ENABLE_LIMIT_CPUID | MSR_IA32_MISC_ENABLE_XTPR_DISABLE | \
 	 MSR_IA32_MISC_ENABLE_XD_DISABLE | MISC_ENABLE_RO)
 
-#define MTRR_CAP          (BIT_ULL(10) | BIT_ULL(8) | X86_MTRR_VAR) /* WC, fixed ranges, count */
-#define MTRR_FIXED_1ST    0x250
-#define MTRR_VAR_1ST      0x200
-#define MTRR_DEF_DEFINED  (BIT_ULL(11) | BIT_ULL(10) | 0xffULL) /* E, FE, type */
-#define MTRR_BASE_RES     GENMASK_ULL(11, 8)
-#define MTRR_MASK_RES     GENMASK_ULL(10, 0)
+#define MTRR_CAP             (BIT_ULL(10) | BIT_ULL(8) | X86_MTRR_VAR) /* WC, fixed ranges, count */
+#define MTRR_FIXED_1ST       0x250
+#define MTRR_VAR_1ST         0x200
+#define MTRR_DEF_DEFINED     (BIT_ULL(11) | BIT_ULL(10) | 0xffULL) /* E, FE, type */
+#define MTRR_BASE_RES        GENMASK_ULL(11, 8)
+#define MTRR_MASK_RES        GENMASK_ULL(10, 0)
 
-#define HWCR_KEPT         (BIT_ULL(18) | BIT_ULL(24))            /* McStatusWrEn, TscFreqSel */
-#define HWCR_IGNORED      (BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8)) /* TlbCacheDis, FFDIS, IgnneEm */
+#define PLATFORM_INFO_ABSENT BIT_ULL(31) /* CPUID faulting */
+
+#define HWCR_KEPT            (BIT_ULL(18) | BIT_ULL(24))            /* McStatusWrEn, TscFreqSel */
+#define HWCR_IGNORED         (BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8)) /* TlbCacheDis, FFDIS, IgnneEm */
 
 /* Not zero: guests divide by the bus ratio in bits 44:40. */
-#define PERF_STATUS_VALUE (4ULL << 40)
+#define PERF_STATUS_VALUE    (4ULL << 40)
 
 struct msr_row {
 	u32 first;
@@ -330,14 +332,34 @@ static int set_mtrr_def(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 
 /* --- the rest --- */
 
+bool vcpu_has_quirk(const struct vcpu *vcpu, u64 quirk)
+{
+	return !(READ_ONCE(vcpu->vm->arch.disabled_quirks) & quirk);
+}
+
+/*
+ * SDM "IA32_MISC_ENABLE": "Enable MONITOR FSM" is what CPUID says of MONITOR; without SSE3 it can't
+ * be written. With the quirk MISC_ENABLE_NO_MWAIT CPUID stays as userspace has set it.
+ */
 static int set_misc_enable(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 {
 	u64 *stored = &vcpu->arch.msr.misc_enable;
+	bool follow = !vcpu_has_quirk(vcpu, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT);
 
 	if (!host)
 		value = (value & ~MISC_ENABLE_RO) | (*stored & MISC_ENABLE_RO);
+	if (follow && ((*stored ^ value) & MSR_IA32_MISC_ENABLE_MWAIT) &&
+	    !vcpu_has_cpuid(vcpu, 1, 0, CPUID_REG_ECX, 0))
+		return 1;
 	*stored = value;
+	if (follow)
+		vcpu_update_cpuid(vcpu);
 	return 0;
+}
+
+static bool guest_has_platform_info(struct vcpu *vcpu)
+{
+	return !READ_ONCE(vcpu->vm->arch.no_platform_info);
 }
 
 /* The guest's microcode loader writes 0 before it reads the revision. */
@@ -387,7 +409,8 @@ static const struct msr_row msr_table[] = {
 	{ MSR_IA32_UCODE_WRITE, 1, MSR_W, ZERO },
 	{ MSR_IA32_UCODE_REV, 1, MSR_SAVED, KEPT(microcode), .set = set_microcode },
 	{ MSR_FSB_FREQ, 1, MSR_R, ZERO },
-	{ MSR_PLATFORM_INFO, 1, MSR_R, ZERO },
+	{ MSR_PLATFORM_INFO, 1, MSR_LIST | MSR_R | MSR_HW, .reserved = PLATFORM_INFO_ABSENT,
+	  .guest = guest_has_platform_info, KEPT(platform_info) },
 	{ MSR_IA32_POWER_CTL, 1, MSR_SAVED, KEPT(power_ctl) }, /* C1E and the like: no effect */
 	{ MSR_MTRRcap, 1, MSR_R, .get = get_mtrr_cap },
 	{ MSR_IA32_SYSENTER_CS, 1, MSR_SAVED, .reserved = ~0xffffffffULL, BACKEND },

@@ -75,6 +75,13 @@ static const struct {
 	{ KVM_CAP_X86_USER_SPACE_MSR, 1 },	/* exits instead of #GP */
 	{ KVM_CAP_X86_MSR_FILTER, 1 },
 	{ KVM_CAP_MCE, X86_MCE_BANKS },
+	{ KVM_CAP_MSR_PLATFORM_INFO, 1 },	/* can be kept from the guest */
+	{ KVM_CAP_DISABLE_QUIRKS2, X86_QUIRKS },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1 }, /* always, whether asked to or not */
+	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
+	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
+	{ KVM_CAP_SYS_ATTRIBUTES, 1 },		/* KVM_GET_DEVICE_ATTR on the node */
+	{ KVM_CAP_XSAVE2, 4096 },		/* no component needs more */
 	/* time */
 	{ KVM_CAP_GET_TSC_KHZ, 1 },
 	{ KVM_CAP_ADJUST_CLOCK, 1 },		/* no flags: see clock.c */

@@ -10,6 +10,7 @@
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 #include <arch.h>
+#include <cpuid.h>
 #include "vmx.h"
 
 static u64 gpr(struct vcpu *vcpu, unsigned int n)
@@ -190,6 +191,18 @@ static int handle_vmcall(struct vcpu *vcpu)
 static u64 edx_eax(struct vcpu *vcpu)
 {
 	return (u32)vcpu->arch.regs[REG_RAX] | vcpu->arch.regs[REG_RDX] << 32;
+}
+
+/*
+ * Quirk MWAIT_NEVER_UD_FAULTS: to a guest whose CPUID has no MONITOR, both are NOPs. Where
+ * it has them they may be NOPs as well: a store to the line, or an interrupt, could have come.
+ */
+static int handle_mwait(struct vcpu *vcpu)
+{
+	if (!vcpu_has_quirk(vcpu, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) &&
+	    !vcpu_has_cpuid(vcpu, 1, 0, CPUID_REG_ECX, 3))
+		return handle_ud(vcpu);
+	return skip(vcpu);
 }
 
 static int handle_xsetbv(struct vcpu *vcpu)
@@ -474,9 +487,9 @@ static const struct exit_reason exit_reasons[] = {
 	[EXIT_WRMSR] = { "wrmsr", msr_insn_write },
 	[EXIT_BAD_GUEST_STATE] = { "bad_guest_state", NULL },
 	[EXIT_BAD_MSR_LOAD] = { "bad_msr_load", NULL },
-	[EXIT_MWAIT] = { "mwait", handle_ud },
+	[EXIT_MWAIT] = { "mwait", handle_mwait },
 	[EXIT_MONITOR_TRAP] = { "monitor_trap", handle_monitor_trap },
-	[EXIT_MONITOR] = { "monitor", handle_ud },
+	[EXIT_MONITOR] = { "monitor", handle_mwait },
 	[EXIT_PAUSE] = { "pause", vmx_pause },
 	[EXIT_BAD_MCE] = { "machine_check_at_entry", NULL },
 	[EXIT_TPR_BELOW] = { "tpr_below_threshold", handle_tpr_below },
