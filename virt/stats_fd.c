@@ -46,6 +46,7 @@ static const struct {
 	{ "io_user_exits", offsetof(struct counters, vcpu.io_exits), COUNT },
 	{ "irq_injected", offsetof(struct counters, vcpu.irq_injected), COUNT },
 	{ "exceptions_injected", offsetof(struct counters, vcpu.exceptions_injected), COUNT },
+	{ "irq_coalesced", offsetof(struct counters, irq_coalesced), COUNT },
 	/* clang-format on */
 };
 

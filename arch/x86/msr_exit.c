@@ -180,12 +180,17 @@ static int refuse(struct vcpu *vcpu, u32 reason, u32 msr, bool write)
 	if (!(READ_ONCE(vcpu->vm->arch.user_msr_reasons) & reason))
 		return finish(vcpu, true);
 	memset(&run->msr, 0, sizeof(run->msr));
-	run->exit_reason = write ? KVM_EXIT_X86_WRMSR : KVM_EXIT_X86_RDMSR;
 	run->msr.reason = reason;
 	run->msr.index = msr;
-	run->msr.data = write ? edx_eax(vcpu) : 0;
 	vcpu->arch.msr_exit_rip = vcpu_reg(vcpu, REG_RIP);
-	vcpu->arch.complete = write ? complete_wrmsr : complete_rdmsr;
+	if (write) {
+		run->exit_reason = KVM_EXIT_X86_WRMSR;
+		run->msr.data = edx_eax(vcpu);
+		vcpu->arch.complete = complete_wrmsr;
+	} else {
+		run->exit_reason = KVM_EXIT_X86_RDMSR;
+		vcpu->arch.complete = complete_rdmsr;
+	}
 	return 0;
 }
 

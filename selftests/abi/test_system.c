@@ -170,14 +170,9 @@ static void capabilities_that_clients_require(void **state)
 static void capabilities_not_promised(void **state)
 {
 	static const int caps[] = {
-		KVM_CAP_NESTED_STATE,
-		KVM_CAP_X86_SMM,
-		KVM_CAP_X86_NOTIFY_VMEXIT,
-		KVM_CAP_DIRTY_LOG_RING,
-		KVM_CAP_HYPERV,
-		KVM_CAP_HYPERV_SYNIC,
-		KVM_CAP_XEN_HVM,
-		KVM_CAP_MSI_DEVID,
+		KVM_CAP_NESTED_STATE,   KVM_CAP_X86_SMM,   KVM_CAP_X86_NOTIFY_VMEXIT,
+		KVM_CAP_DIRTY_LOG_RING, KVM_CAP_HYPERV,    KVM_CAP_HYPERV_SYNIC,
+		KVM_CAP_XEN_HVM,        KVM_CAP_MSI_DEVID,
 	};
 	int fd = dev_open();
 	int bad = 0;
