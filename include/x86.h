@@ -369,6 +369,7 @@ void fpu_put_guest(struct vcpu *vcpu);
 /* Interrupts off, just before entry: registers really hold the guest's state. */
 void fpu_before_entry(struct vcpu *vcpu);
 u64 fpu_host_xcr0(void);
+u64 fpu_host_xss(void);
 int fpu_get(struct vcpu *vcpu, struct kvm_fpu *f);
 int fpu_set(struct vcpu *vcpu, const struct kvm_fpu *f);
 int xsave_get(struct vcpu *vcpu, struct kvm_xsave *x);

@@ -170,6 +170,11 @@ static int set_tsc(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	return 0;
 }
 
+static bool guest_has_xsaves(struct vcpu *vcpu)
+{
+	return vcpu_has_cpuid(vcpu, 0xd, 1, CPUID_REG_EAX, 3);
+}
+
 static bool guest_has_tsc_adjust(struct vcpu *vcpu)
 {
 	return vcpu_has_cpuid(vcpu, 7, 0, CPUID_REG_EBX, 1);
@@ -439,6 +444,8 @@ static const struct msr_row msr_table[] = {
 	{ MSR_DRAM_ENERGY_STATUS, 1, MSR_R, ZERO },
 	{ MSR_PP0_ENERGY_STATUS, 1, MSR_R, ZERO },
 	{ MSR_PP1_ENERGY_STATUS, 1, MSR_R, ZERO },
+	/* supervisor state: none */
+	{ MSR_IA32_XSS, 1, MSR_RW, .reserved = ~0ULL, .guest = guest_has_xsaves, ZERO },
 	{ MSR_EFER, 1, MSR_RW, .get = get_efer, .set = set_efer },
 	{ MSR_STAR, 1, MSR_SAVED, BACKEND },
 	{ MSR_LSTAR, 2, MSR_SAVED | MSR_CANON, BACKEND }, /* and CSTAR */

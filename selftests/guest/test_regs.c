@@ -604,6 +604,89 @@ static void error_without_action_is_reported_by_cmci(void **state)
 	expect_done(v);
 }
 
+/* --- XSAVES --- */
+
+#define MSR_XSS 0xda0
+
+static volatile uint64_t written;
+static uint8_t xsave_area[4096] __attribute__((aligned(64))); /* in the guest */
+
+static void do_xsaves(void)
+{
+	asm volatile("xsaves (%0)" : : "r"(xsave_area), "a"(3), "d"(0) : "memory");
+}
+
+static void do_xrstors(void)
+{
+	asm volatile("xrstors (%0)" : : "r"(xsave_area), "a"(3), "d"(0) : "memory");
+}
+
+static void read_xss(void)
+{
+	written = rdmsr(MSR_XSS);
+}
+
+static void write_xss(void)
+{
+	wrmsr(MSR_XSS, written);
+}
+
+static void xsaves_payload(uint64_t has_it)
+{
+	uint32_t error;
+
+	write_cr(4, read_cr(4) | CR4_OSXSAVE);
+	if (!has_it) {
+		guest_assert_eq(guest_catch(do_xsaves, &error), 6);
+		guest_assert_eq(guest_catch(do_xrstors, &error), 6);
+		guest_assert_eq(guest_catch(read_xss, &error), GP);
+		return;
+	}
+	guest_assert_eq(guest_catch(do_xsaves, &error), -1);
+	guest_assert_eq(xsave_area[512 + 15] >> 7, 1); /* XCOMP_BV[63]: compacted */
+	guest_assert_eq(guest_catch(do_xrstors, &error), -1);
+	written = ~0ull;
+	guest_assert_eq(guest_catch(read_xss, &error), -1);
+	guest_assert_eq(written, 0);
+	guest_assert_eq(guest_catch(write_xss, &error), -1);
+	for (int bit = 0; bit < 64; bit++) {
+		written = 1ull << bit;
+		guest_assert_eq(guest_catch(write_xss, &error), GP);
+	}
+}
+
+/* CPUID decides: the instructions and IA32_XSS, which can hold nothing, are there or not. */
+static void xsaves_follows_cpuid(void **state)
+{
+	struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entry[100];
+	} list = { .head.nent = 100 };
+	struct kvm_cpuid_entry2 *leaf = NULL;
+	struct vcpu *v = guest_new(xsaves_payload, 1);
+
+	(void)state;
+	must(ioctl(v->fd, KVM_GET_CPUID2, &list));
+	for (uint32_t i = 0; i < list.head.nent; i++)
+		if (list.entry[i].function == 0xd && list.entry[i].index == 1)
+			leaf = &list.entry[i];
+	if (!leaf || !(leaf->eax & 8))
+		skip_because("no XSAVES here");
+	if (on_apicvisor()) {
+		assert_int_equal(leaf->ecx, 0); /* supervisor state */
+		assert_int_equal(leaf->edx, 0);
+	}
+	expect_done(v);
+	assert_int_equal(vcpu_get_msr(v, MSR_XSS), 0);
+	assert_int_equal(vcpu_set_msr(v, MSR_XSS, 0), 1);
+	assert_int_equal(vcpu_set_msr(v, MSR_XSS, 1 << 8), 0);
+
+	v = guest_new(xsaves_payload, 0);
+	leaf->eax &= ~8u;
+	must(ioctl(v->fd, KVM_SET_CPUID2, &list));
+	expect_done(v);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(cr0_writes),
 	TEST(cr4_writes),
@@ -619,6 +702,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(machine_check_reaches_the_guest),
 	TEST(machine_check_without_handler_is_shutdown),
 	TEST(error_without_action_is_reported_by_cmci),
+	TEST(xsaves_follows_cpuid),
 };
 
 TEST_MAIN("guest_regs", tests)

@@ -66,6 +66,12 @@ static bool guest_uses_pkru(struct vcpu *vcpu)
 	       ((vcpu->arch.regs[REG_CR4] & X86_CR4_PKE) || (vcpu->arch.xcr0 & XFEATURE_MASK_PKRU));
 }
 
+/* By XSAVES and XRSTORS. The guest's is 0: it has no supervisor state. */
+static bool guest_uses_xss(struct vcpu *vcpu)
+{
+	return (to_vmx(vcpu)->proc2 & PROC2_XSAVES) && fpu_host_xss();
+}
+
 static bool guest_uses_breakpoints(struct vcpu *vcpu)
 {
 	return debug_active_dr7(vcpu) & 0xff; /* L0-3, G0-3 */
@@ -85,6 +91,8 @@ static void load_guest_extras(struct vcpu *vcpu, struct host_extras *host)
 	host->debugctl = get_debugctlmsr();
 	if (guest_uses_xcr0(vcpu))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->arch.xcr0);
+	if (guest_uses_xss(vcpu))
+		wrmsrl(MSR_IA32_XSS, 0);
 	if (guest_uses_pkru(vcpu)) {
 		host->pkru = rdpkru();
 		if (host->pkru != vcpu->arch.pkru)
@@ -103,6 +111,8 @@ static void load_host_extras(struct vcpu *vcpu, const struct host_extras *host)
 {
 	if (guest_uses_xcr0(vcpu))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu_host_xcr0());
+	if (guest_uses_xss(vcpu))
+		wrmsrl(MSR_IA32_XSS, fpu_host_xss());
 	if (guest_uses_pkru(vcpu)) {
 		vcpu->arch.pkru = rdpkru();
 		if (host->pkru != vcpu->arch.pkru)

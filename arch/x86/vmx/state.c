@@ -383,8 +383,8 @@ void backend_cpuid_limits(struct cpuid_limits *limits)
 {
 	limits->rdtscp = vmx_caps.proc2 & PROC2_RDTSCP;
 	limits->invpcid = vmx_caps.proc2 & PROC2_INVPCID;
-	limits->xsaves = false; /* needs XSS exits and an XSS switch */
-	limits->umip = false;   /* needs descriptor-table exits where the CPU lacks it */
+	limits->xsaves = vmx_caps.proc2 & PROC2_XSAVES;
+	limits->umip = false; /* needs descriptor-table exits where the CPU lacks it */
 	limits->la57 = false;
 }
 
@@ -392,12 +392,14 @@ void backend_cpuid_limits(struct cpuid_limits *limits)
 void backend_cpuid_changed(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	u32 proc2 = vmx->proc2 & ~(PROC2_RDTSCP | PROC2_INVPCID);
+	u32 proc2 = vmx->proc2 & ~(PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES);
 
 	if (vcpu_has_cpuid(vcpu, 0x80000001, 0, 3, 27))
 		proc2 |= vmx_caps.proc2 & PROC2_RDTSCP;
 	if (vcpu_has_cpuid(vcpu, 7, 0, 1, 10))
 		proc2 |= vmx_caps.proc2 & PROC2_INVPCID;
+	if (vcpu_has_cpuid(vcpu, 0xd, 1, 0, 3))
+		proc2 |= vmx_caps.proc2 & PROC2_XSAVES;
 	if (proc2 != vmx->proc2) {
 		vmx->proc2 = proc2;
 		vmcs_write32(VMCS_CTRL_PROC2, proc2);

@@ -253,6 +253,8 @@ static void write_initial_controls(struct vcpu *vcpu)
 	vmcs_write64(VMCS_CTRL_EPTP, eptp);
 	if (vmx->vpid)
 		vmcs_write16(VMCS_CTRL_VPID, vmx->vpid);
+	if (vmx->proc2 & PROC2_XSAVES)
+		vmcs_write64(VMCS_CTRL_XSS_BITMAP, 0); /* IA32_XSS is 0: nothing to intercept */
 	vmcs_write64(VMCS_GUEST_LINK_POINTER, ~0ull);
 	vmcs_write64(VMCS_GUEST_DEBUGCTL, 0);
 }
