@@ -57,9 +57,10 @@ struct vcpu {
 	u32 index; /* in vm->vcpu[] */
 	u32 id;    /* the caller's number = x2APIC ID */
 
-	struct mutex lock;   /* one ioctl at a time; KVM_RUN holds it throughout */
-	struct kvm_run *run; /* page 0 of the mapping */
-	void *pio_data;      /* page 1 (KVM_PIO_PAGE_OFFSET) */
+	struct mutex lock;            /* one ioctl at a time; KVM_RUN holds it throughout */
+	struct kvm_run *run;          /* page 0 of the mapping */
+	void *pio_data;               /* page 1 (KVM_PIO_PAGE_OFFSET) */
+	struct dirty_ring dirty_ring; /* from page KVM_DIRTY_LOG_PAGE_OFFSET on */
 
 	unsigned long requests; /* BIT(enum vcpu_request): atomic bit operations */
 	int mode;               /* enum vcpu_mode: cmpxchg */

@@ -46,7 +46,7 @@ struct memslot {
 	hva_t userspace_addr;        /* of base_gfn */
 	u32 flags;                   /* KVM_MEM_* */
 	u32 id;                      /* the caller's slot number */
-	unsigned long *dirty_bitmap; /* KVM_MEM_LOG_DIRTY_PAGES; shared by successive tables */
+	unsigned long *dirty_bitmap; /* if it logs, without rings; shared by successive tables */
 };
 
 /* All slots of a VM, sorted by base_gfn, never overlapping. Replaced as a whole. */
@@ -74,6 +74,8 @@ struct vm {
 	struct mutex slots_lock; /* writers of ->slots (with mmu_lock too) and ->bus */
 	struct srcu_struct srcu; /* readers of ->slots and ->bus; the notifier uses mmu_lock */
 	struct memslots __rcu *slots;
+	u32 dirty_ring_size; /* entries of each vCPU's ring, 0: bitmaps; not after the first vCPU */
+	u32 manual_dirty;    /* KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, KVM_DIRTY_LOG_INITIALLY_SET */
 	spinlock_t mmu_lock; /* second-level tables and the four fields below */
 	struct mmu_notifier notifier;
 	unsigned long invalidate_seq;           /* completed invalidations and changes of ->slots */
@@ -140,6 +142,12 @@ static inline struct memslots *vm_slots(struct vm *vm)
 	return srcu_dereference_check(vm->slots, &vm->srcu, lockdep_is_held(&vm->slots_lock));
 }
 
+/* Must writes to its pages be noted, in its bitmap or in the writer's ring? */
+static inline bool memslot_logs(const struct memslot *slot)
+{
+	return slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
+}
+
 /* The slot that contains @gfn, or NULL. Caller holds srcu. */
 const struct memslot *memslot_find(const struct memslots *slots, gfn_t gfn);
 /* The slot with the caller's number @id, or NULL. Caller holds srcu or slots_lock. */
@@ -188,12 +196,43 @@ bool notifier_retry_locked(struct vm *vm, unsigned long seq, hva_t hva);
 /* --- virt/dirty.c --------------------------------------------------------------------------------
  */
 
-/* Set the bit of @gfn if the slot logs. Any context that may write guest memory; atomic. */
+/* Note that @gfn is written to, if the slot logs. A vCPU's thread, loaded; takes no lock. */
 void dirty_mark(const struct memslot *slot, gfn_t gfn);
-int dirty_bitmap_alloc(struct memslot *slot);
+/* The bitmap, all set if @set. -ENOMEM. */
+int dirty_bitmap_alloc(struct memslot *slot, bool set);
 void dirty_bitmap_free(struct memslot *slot);
-/* KVM_GET_DIRTY_LOG: copy out and clear, re-protecting the pages. -ENOENT without a bitmap. */
+/*
+ * KVM_GET_DIRTY_LOG: copy out and, unless userspace does it itself by KVM_CLEAR_DIRTY_LOG, clear
+ * and re-protect the pages. -ENOENT without a bitmap, -ENXIO with rings.
+ */
 int dirty_get_log(struct vm *vm, struct kvm_dirty_log *log);
+int dirty_clear_log(struct vm *vm, const struct kvm_clear_dirty_log *log);
+/* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: who clears the log. -EINVAL. */
+int dirty_set_manual(struct vm *vm, u64 flags);
+
+/* --- virt/dirty_ring.c --- */
+
+#define DIRTY_RING_MAX_BYTES 1048576 /* of one ring */
+
+/* Frames that the vCPU has dirtied, for userspace to see. */
+struct dirty_ring {
+	struct kvm_dirty_gfn *entry; /* shared with userspace */
+	u32 size;                    /* entries: a power of two; 0: no ring */
+	u32 dirty_index;             /* the next to fill in: the vCPU's thread */
+	u32 reset_index;             /* the next to become free: under slots_lock */
+};
+
+/* The vCPU's thread: must it wait for userspace before it enters the guest? */
+bool dirty_ring_full(const struct dirty_ring *ring);
+void dirty_ring_push(struct dirty_ring *ring, u32 slot, u64 offset);
+/* KVM_CAP_DIRTY_LOG_RING: -EINVAL, -E2BIG. */
+int dirty_ring_enable_locked(struct vm *vm, u64 bytes);
+/* KVM_RESET_DIRTY_RINGS: how many entries are free again; -EINVAL without rings. Sleeps. */
+int dirty_rings_reset(struct vm *vm);
+int dirty_ring_alloc(struct vcpu *vcpu);
+void dirty_ring_free(struct vcpu *vcpu);
+/* The ring's @n-th page, or NULL. */
+struct page *dirty_ring_page(struct vcpu *vcpu, pgoff_t n);
 
 /* --- virt/iobus.c --------------------------------------------------------------------------------
  */

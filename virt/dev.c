@@ -43,6 +43,10 @@ static const struct capability {
 	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },  /* size 0 deletes a slot */
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },    /* a new slot may fill a deleted one's place */
 	{ KVM_CAP_READONLY_MEM, 1 },		     /* writes become MMIO exits */
+	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,	     /* KVM_CLEAR_DIRTY_LOG */
+	  KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET },
+	{ KVM_CAP_DIRTY_LOG_RING, DIRTY_RING_MAX_BYTES }, /* a ring for each vCPU */
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, DIRTY_RING_MAX_BYTES }, /* the same */
 	{ KVM_CAP_SYNC_MMU, 1 },		     /* guest memory follows the host's */
 	{ KVM_CAP_NR_MEMSLOTS, VM_MAX_MEMSLOTS },    /* slot numbers 0 .. value - 1 */
 #ifdef KVM_CAP_USER_MEMORY2

@@ -143,6 +143,12 @@ static struct memslots *memslots_copy(const struct memslots *slots, u32 id,
 	return copy;
 }
 
+/* A log whose bits are all set misses nothing until userspace clears some, which protects. */
+static bool starts_all_dirty(const struct vm *vm)
+{
+	return !vm->dirty_ring_size && (vm->manual_dirty & KVM_DIRTY_LOG_INITIALLY_SET);
+}
+
 /*
  * Make @next the VM's table: the order at the top of this file. @old is the slot as it was (NULL:
  * new), @new as it will be (NULL: deleted). Frees the old table, not the bitmap. May sleep.
@@ -159,8 +165,9 @@ static void memslots_publish_locked(struct vm *vm, struct memslots *next, const 
 	if (old) {
 		gfn_t start = old->base_gfn, end = start + old->npages;
 
-		if (new &&new->base_gfn == start &&new->dirty_bitmap)
-			flush = arch_mmu_write_protect_locked(vm, start, end);
+		if (new &&new->base_gfn == start && memslot_logs(new))
+			flush = !starts_all_dirty(vm) &&
+				arch_mmu_write_protect_locked(vm, start, end);
 		else /* deleted, moved; or logging ends, and large pages may come back */
 			flush = arch_mmu_zap_locked(vm, start, end);
 	}
@@ -192,9 +199,9 @@ static int memslot_replace_locked(struct vm *vm, const struct memslot *slot, str
 
 	if (slot)
 		old = *slot;
-	if (new->flags & KVM_MEM_LOG_DIRTY_PAGES) {
+	if (memslot_logs(new) && !vm->dirty_ring_size) {
 		new->dirty_bitmap = old.dirty_bitmap; /* a moved slot keeps its log */
-		if (!new->dirty_bitmap && dirty_bitmap_alloc(new))
+		if (!new->dirty_bitmap && dirty_bitmap_alloc(new, starts_all_dirty(vm)))
 			return -ENOMEM;
 	}
 	next = memslots_copy(slots, new->id, new);

@@ -184,6 +184,10 @@ static int vcpu_run_loop(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 	for (;;) {
 		if (READ_ONCE(vcpu->vm->dead))
 			return -EIO;
+		if (unlikely(dirty_ring_full(&vcpu->dirty_ring))) {
+			vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+			return 0;
+		}
 		if (arch_vcpu_runnable(vcpu))
 			r = arch_vcpu_enter(vcpu);
 		else
@@ -340,7 +344,11 @@ static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 		page = coalesced_ring_page(vcpu->vm);
 		break;
 	default:
-		return VM_FAULT_SIGBUS;
+		page = NULL;
+		if (vmf->pgoff >= KVM_DIRTY_LOG_PAGE_OFFSET)
+			page = dirty_ring_page(vcpu, vmf->pgoff - KVM_DIRTY_LOG_PAGE_OFFSET);
+		if (!page)
+			return VM_FAULT_SIGBUS;
 	}
 	get_page(page);
 	vmf->page = page;
@@ -351,8 +359,20 @@ static const struct vm_operations_struct vcpu_vm_ops = {
 	.fault = vcpu_fault,
 };
 
+/* A private copy of the ring would show nothing, and there is nothing in it to execute. */
+static bool maps_ring_badly(struct vcpu *vcpu, struct vm_area_struct *vma)
+{
+	pgoff_t first = KVM_DIRTY_LOG_PAGE_OFFSET;
+	pgoff_t end = first + vcpu->dirty_ring.size * sizeof(struct kvm_dirty_gfn) / PAGE_SIZE;
+
+	return vma->vm_pgoff < end && vma->vm_pgoff + vma_pages(vma) > first &&
+	       (!(vma->vm_flags & VM_SHARED) || (vma->vm_flags & VM_EXEC));
+}
+
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	if (maps_ring_badly(file->private_data, vma))
+		return -EINVAL;
 	vma->vm_ops = &vcpu_vm_ops;
 	return 0;
 }
@@ -384,6 +404,7 @@ static void vcpu_free(struct vcpu *vcpu)
 {
 	free_page((unsigned long)vcpu->run);
 	free_page((unsigned long)vcpu->pio_data);
+	dirty_ring_free(vcpu);
 	kmem_cache_free(vcpu_cache, vcpu);
 }
 
@@ -422,6 +443,9 @@ static int vcpu_publish(struct vcpu *vcpu)
 	vm_for_each_vcpu (vm, i, other)
 		if (other->id == vcpu->id)
 			return -EEXIST;
+	r = dirty_ring_alloc(vcpu);
+	if (r)
+		return r;
 	vcpu->index = vm->nr_vcpus;
 	/* The irqchip can name it by index as soon as the architecture attaches its LAPIC. */
 	vm->vcpu[vcpu->index] = vcpu;

@@ -169,6 +169,15 @@ static int vm_get_dirty_log(struct vm *vm, void __user *arg)
 	return dirty_get_log(vm, &log);
 }
 
+static int vm_clear_dirty_log(struct vm *vm, void __user *arg)
+{
+	struct kvm_clear_dirty_log log;
+
+	if (copy_from_user(&log, arg, sizeof(log)))
+		return -EFAULT;
+	return dirty_clear_log(vm, &log);
+}
+
 static int vm_coalesced(struct vm *vm, void __user *arg,
 			int (*fn)(struct vm *vm, const struct kvm_coalesced_mmio_zone *zone))
 {
@@ -218,6 +227,10 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 #endif
 	case KVM_GET_DIRTY_LOG:
 		return vm_get_dirty_log(vm, argp);
+	case KVM_CLEAR_DIRTY_LOG:
+		return vm_clear_dirty_log(vm, argp);
+	case KVM_RESET_DIRTY_RINGS:
+		return dirty_rings_reset(vm);
 	case KVM_REGISTER_COALESCED_MMIO:
 		return vm_coalesced(vm, argp, coalesced_register);
 	case KVM_UNREGISTER_COALESCED_MMIO:

@@ -188,6 +188,11 @@ static long enable_cap_locked(struct vm *vm, const struct kvm_enable_cap *cap)
 		return enable_max_vcpu_id(vm, cap->args[0]);
 	case KVM_CAP_X2APIC_API:
 		return enable_x2apic_api(vm, cap->args[0]);
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return dirty_set_manual(vm, cap->args[0]);
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		return dirty_ring_enable_locked(vm, cap->args[0]);
 	case KVM_CAP_HALT_POLL:
 		return enable_halt_poll(vm, cap->args[0]);
 	case KVM_CAP_X86_DISABLE_EXITS:

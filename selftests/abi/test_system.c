@@ -170,9 +170,8 @@ static void capabilities_that_clients_require(void **state)
 static void capabilities_not_promised(void **state)
 {
 	static const int caps[] = {
-		KVM_CAP_NESTED_STATE,   KVM_CAP_X86_SMM,   KVM_CAP_X86_NOTIFY_VMEXIT,
-		KVM_CAP_DIRTY_LOG_RING, KVM_CAP_HYPERV,    KVM_CAP_HYPERV_SYNIC,
-		KVM_CAP_XEN_HVM,        KVM_CAP_MSI_DEVID,
+		KVM_CAP_NESTED_STATE, KVM_CAP_X86_SMM, KVM_CAP_X86_NOTIFY_VMEXIT, KVM_CAP_HYPERV,
+		KVM_CAP_HYPERV_SYNIC, KVM_CAP_XEN_HVM, KVM_CAP_MSI_DEVID,
 	};
 	int fd = dev_open();
 	int bad = 0;
@@ -259,6 +258,9 @@ static void every_capability_is_tested_somewhere(void **state)
 		{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, "guest_quirks" },
 		{ KVM_CAP_SYS_ATTRIBUTES, "guest_quirks" },
 		{ KVM_CAP_XSAVE2, "guest_quirks" },
+		{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, "guest_dirty" },
+		{ KVM_CAP_DIRTY_LOG_RING, "guest_dirty" },
+		{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, "guest_dirty" },
 		{ KVM_CAP_BINARY_STATS_FD, "abi_statsfd" },
 		{ KVM_CAP_SYNC_REGS, "guest_runregs" },
 		{ KVM_CAP_X86_USER_SPACE_MSR, "guest_msrexit" },

@@ -261,7 +261,7 @@ static int choose_level(const struct fault *f)
 	int level = host_level(f->hva);
 
 	/* Logging needs single pages; a page that is read-only may be a part of a shared one. */
-	if (f->slot->dirty_bitmap || !f->writable)
+	if (memslot_logs(f->slot) || !f->writable)
 		return 1;
 	if (READ_ONCE(f->vcpu->vm->arch.ept->apic_access) && covers_apic_access(f->gfn))
 		return 1;
@@ -314,7 +314,7 @@ static u64 leaf_value(const struct fault *f)
 	if (f->level > 1)
 		entry |= EPT_LARGE;
 	/* A logged page becomes writable by the write that sets its dirty bit, not earlier. */
-	if (f->writable && (f->write || !f->slot || !f->slot->dirty_bitmap))
+	if (f->writable && (f->write || !f->slot || !memslot_logs(f->slot)))
 		entry |= EPT_WRITE | (f->write ? EPT_DIRTY : 0);
 	return entry;
 }
