@@ -15,7 +15,7 @@
 #include "stats.h"
 
 #define NAME_SIZE 48 /* of the id and of each name */
-#define DESC_SIZE (sizeof(struct kvm_stats_desc) + NAME_SIZE)
+#define DESC_SIZE (offsetof(struct kvm_stats_desc, name) + NAME_SIZE)
 #define ID_OFF    sizeof(struct kvm_stats_header)
 #define DESC_OFF  (ID_OFF + NAME_SIZE)
 
@@ -71,7 +71,7 @@ static void add(struct image *im, const char *prefix, const char *name, u32 flag
 	desc->exponent = exponent;
 	desc->size = 1;
 	desc->offset = im->n * sizeof(u64);
-	snprintf((char *)(desc + 1), NAME_SIZE, "%s%s", prefix, name);
+	snprintf(desc->name, NAME_SIZE, "%s%s", prefix, name);
 	im->value[im->n++] = value;
 }
 
