@@ -25,6 +25,7 @@ struct msr_filter;
 #define X86_MAX_CPUID     256 /* entries KVM_SET_CPUID2 accepts */
 #define X86_MTRR_VAR      8   /* variable-range pairs */
 #define X86_MCE_BANKS     32  /* KVM_CAP_MCE */
+#define X86_MIN_MMU_PAGES 64  /* KVM_SET_NR_MMU_PAGES accepts */
 
 /* Ways in which guests of KVM differ from a processor, that are ours as well and can be disabled. */
 #define X86_QUIRKS        (KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
@@ -182,6 +183,7 @@ struct vm_arch {
 	struct hrtimer ioapic_timer; /* ends the hold of a line that storms */
 	u32 boot_cpu_id;
 	u32 disabled_exits;      /* KVM_X86_DISABLE_EXITS_*: not after the first vCPU */
+	u32 nr_mmu_pages;        /* KVM_SET_NR_MMU_PAGES */
 	u64 disabled_quirks;     /* KVM_X86_QUIRK_* that userspace doesn't want */
 	bool no_platform_info;   /* KVM_CAP_MSR_PLATFORM_INFO is off */
 	bool exception_payload;  /* KVM_CAP_EXCEPTION_PAYLOAD is on */

@@ -68,6 +68,15 @@ static long set_tss_addr(struct vm *vm, unsigned long addr)
 	return 0;
 }
 
+/* A limit on shadow pages, of which there are none: remembered, and of no consequence. */
+static long set_nr_mmu_pages(struct vm *vm, unsigned long n)
+{
+	if (n < X86_MIN_MMU_PAGES || n > INT_MAX)
+		return -EINVAL;
+	WRITE_ONCE(vm->arch.nr_mmu_pages, n);
+	return 0;
+}
+
 static long set_identity_map_addr(struct vm *vm, void __user *arg)
 {
 	u64 addr;
@@ -241,6 +250,10 @@ long arch_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg)
 		return set_tss_addr(vm, (unsigned long)arg);
 	case KVM_SET_IDENTITY_MAP_ADDR:
 		return set_identity_map_addr(vm, arg);
+	case KVM_SET_NR_MMU_PAGES:
+		return set_nr_mmu_pages(vm, (unsigned long)arg);
+	case KVM_GET_NR_MMU_PAGES:
+		return READ_ONCE(vm->arch.nr_mmu_pages);
 	case KVM_SET_BOOT_CPU_ID:
 		return set_boot_cpu_id(vm, (unsigned long)arg);
 	case KVM_ENABLE_CAP:

@@ -86,6 +86,7 @@ static const struct {
 	{ KVM_CAP_GET_TSC_KHZ, 1 },
 	{ KVM_CAP_ADJUST_CLOCK, 1 },		/* no flags: see clock.c */
 	/* history: accepted, and of no consequence with an unrestricted guest */
+	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1 },	/* KVM_SET_NR_MMU_PAGES */
 	{ KVM_CAP_SET_TSS_ADDR, 1 },
 	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
 	{ KVM_CAP_ENABLE_CAP_VM, 1 },

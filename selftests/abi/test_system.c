@@ -258,6 +258,7 @@ static void every_capability_is_tested_somewhere(void **state)
 		{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, "guest_quirks" },
 		{ KVM_CAP_SYS_ATTRIBUTES, "guest_quirks" },
 		{ KVM_CAP_XSAVE2, "guest_quirks" },
+		{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, "abi_vm" },
 		{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, "guest_dirty" },
 		{ KVM_CAP_DIRTY_LOG_RING, "guest_dirty" },
 		{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, "guest_dirty" },

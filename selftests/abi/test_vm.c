@@ -315,6 +315,21 @@ static void many_vms(void **state)
 		close(must(ioctl(vm[i]->fd, KVM_CREATE_VCPU, 0)));
 }
 
+/* There are no shadow pages to limit, but clients may set the limit. */
+static void nr_mmu_pages(void **state)
+{
+	struct vm *vm = vm_create_bare();
+
+	(void)state;
+	if (on_apicvisor()) { /* the peer computes a number, and takes any */
+		assert_int_equal(ioctl(vm->fd, KVM_GET_NR_MMU_PAGES, 0), 0);
+		must_fail(EINVAL, ioctl(vm->fd, KVM_SET_NR_MMU_PAGES, 1ul << 40));
+	}
+	must_fail(EINVAL, ioctl(vm->fd, KVM_SET_NR_MMU_PAGES, 63));
+	must(ioctl(vm->fd, KVM_SET_NR_MMU_PAGES, 64));
+	assert_int_equal(ioctl(vm->fd, KVM_GET_NR_MMU_PAGES, 0), 64);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(vcpu_ids),
 	TEST(highest_vcpu_id),
@@ -335,6 +350,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(vcpu_ioctl_from_another_process),
 	TEST(inherited_descriptors_keep_the_vm),
 	TEST(many_vms),
+	TEST(nr_mmu_pages),
 };
 
 TEST_MAIN("abi_vm", tests)
