@@ -66,6 +66,8 @@ void backend_flush_guest(struct vcpu *vcpu);
 
 /* The LAPIC's mode, or a reason against virtualizing it, has changed. May sleep. REQ_APICV. */
 void backend_update_apicv(struct vcpu *vcpu);
+/* Are accesses to the TPR virtualized, in CR8 and in the xAPIC page? Constant. */
+bool backend_virtualizes_tpr(void);
 /* Does the processor deliver what is in IRR? Then nobody need inject it. The vCPU's thread. */
 bool backend_delivers_interrupts(struct vcpu *vcpu);
 /* Otherwise: exit when the guest's TPR drops far enough for what waits in IRR. */

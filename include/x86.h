@@ -126,6 +126,16 @@ struct x86_debug {
 	u64 due;        /* DR6 bits to report before the next instruction */
 };
 
+/* A TPR in guest memory, and reports of accesses to the real one: arch/x86/vapic.c. */
+struct x86_vapic {
+	u64 gpa;        /* of the doubleword; 0: none */
+	int tpr;        /* in it at the last entry; -1: nothing was */
+	bool reporting; /* KVM_TPR_ACCESS_REPORTING */
+	bool accessed;  /* to be reported: */
+	bool write;
+	u64 rip;
+};
+
 struct vcpu_arch {
 	u64 regs[NR_VCPU_REGS]; /* valid where avail; RSP, RIP, RFLAGS are written back if dirty */
 	u32 regs_avail, regs_dirty; /* BIT(enum vcpu_reg) */
@@ -140,6 +150,7 @@ struct vcpu_arch {
 	struct hrtimer apic_timer;
 	u64 timer_ns;        /* the LAPIC timer's deadline as the core has last told it; 0: none */
 	bool timer_by_entry; /* VM entries look at it, not ->apic_timer; the vCPU's thread */
+	struct x86_vapic vapic;         /* the vCPU's thread */
 	DECLARE_BITMAP(eoi_exits, 256); /* split irqchip: EOIs to report. The vCPU's thread */
 
 	u32 mp_state; /* KVM_MP_STATE_*; the vCPU's thread, or others under vcpu->lock */
@@ -243,6 +254,9 @@ bool event_user_window(struct vcpu *vcpu);
 int event_user_irq(struct vcpu *vcpu, bool take);
 /* Latch an NMI; any context. */
 void event_nmi(struct vcpu *vcpu);
+/* The interrupt that must be delivered before any other, -1: none. */
+int event_interrupt(struct vcpu *vcpu);
+void event_set_interrupt(struct vcpu *vcpu, int vector, bool soft);
 void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
 int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
 
@@ -279,6 +293,22 @@ bool debug_due(const struct vcpu *vcpu);
 int debug_report(struct vcpu *vcpu);
 /* INT3 with KVM_GUESTDBG_USE_SW_BP; RIP is at it. As backend_handle_exit(). */
 int debug_breakpoint_insn(struct vcpu *vcpu);
+
+/* --- arch/x86/vapic.c: vm->srcu held --- */
+
+/* The guest accesses the TPR in the LAPIC's page; RIP is at the instruction. */
+void vapic_tpr_accessed(struct vcpu *vcpu, bool write);
+/* Is there such an access to tell of? 1 = no, 0 = to userspace. */
+int vapic_report(struct vcpu *vcpu);
+/* KVM_TPR_ACCESS_REPORTING. -EINVAL: flags. */
+long vapic_ioctl_reporting(struct vcpu *vcpu, void __user *arg);
+/* KVM_SET_VAPIC_ADDR; 0: none. -EINVAL: no slot is there, or it is read-only. */
+long vapic_ioctl_addr(struct vcpu *vcpu, void __user *arg);
+/* INIT: no such page any more. */
+void vapic_reset(struct vcpu *vcpu);
+/* Exchange the TPR with guest memory. May sleep. */
+void vapic_before_entry(struct vcpu *vcpu);
+void vapic_after_exit(struct vcpu *vcpu);
 
 /* --- arch/x86/io.c --- */
 

@@ -204,6 +204,12 @@ static int report_eoi(struct vcpu *vcpu)
 	return 0;
 }
 
+/* What the guest's accesses to its LAPIC have left to report. 1 = nothing, 0 = to userspace. */
+static int report_access(struct vcpu *vcpu)
+{
+	return report_eoi(vcpu) ? vapic_report(vcpu) : 0;
+}
+
 int arch_vcpu_enter(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
@@ -215,8 +221,8 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 		return r;
 	if (unlikely(debug_due(vcpu)))
 		return debug_report(vcpu);
-	if (!report_eoi(vcpu))
-		return 0; /* of an access that userspace had to finish */
+	if (!report_access(vcpu))
+		return 0; /* one that userspace had to finish */
 	runnable = becomes_runnable(vcpu);
 	if (unlikely(window_to_report(vcpu))) {
 		vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
@@ -233,6 +239,7 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 		if (r <= 0)
 			return r;
 	}
+	vapic_before_entry(vcpu);
 	/* Writers of slots and buses must not wait for the guest to come out. */
 	srcu_read_unlock(&vm->srcu, vcpu->srcu_idx);
 	preempt_disable();
@@ -244,10 +251,12 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 	vcpu->srcu_idx = srcu_read_lock(&vm->srcu);
 	if (!entered)
 		return 1;
-	if (has_lapic(vcpu))
+	if (has_lapic(vcpu)) {
 		irqchip_look_at_timer(&vm->chip, vcpu->index);
+		vapic_after_exit(vcpu);
+	}
 	r = backend_handle_exit(vcpu);
-	return r > 0 ? report_eoi(vcpu) : r;
+	return r > 0 ? report_access(vcpu) : r;
 }
 
 /* --- one KVM_RUN --- */

@@ -385,13 +385,43 @@ bool event_user_window(struct vcpu *vcpu)
 	return READ_ONCE(vcpu->run->request_interrupt_window) && event_ready_for_user_irq(vcpu);
 }
 
-/* --- KVM_GET/SET_VCPU_EVENTS --- */
+/* --- KVM_GET/SET_VCPU_EVENTS, and the interrupt bitmap of KVM_GET/SET_SREGS --- */
+
+/*
+ * Without an in-kernel LAPIC an interrupt that waits for its window is no different from one whose
+ * delivery was cut short: userspace has taken it from its APIC for good.
+ */
+int event_interrupt(struct vcpu *vcpu)
+{
+	const struct x86_events *ev = &vcpu->arch.ev;
+
+	if (ev->interrupt.injected && !ev->interrupt.soft)
+		return ev->interrupt.vector;
+	return vcpu->vm->irqchip_mode == IRQCHIP_NONE ? event_user_irq(vcpu, false) : -1;
+}
+
+/* There it waits for the window once more: IF may be clear by what else userspace has set. */
+void event_set_interrupt(struct vcpu *vcpu, int vector, bool soft)
+{
+	struct x86_events *ev = &vcpu->arch.ev;
+	bool waits = vcpu->vm->irqchip_mode == IRQCHIP_NONE && !soft;
+
+	ev->interrupt.injected = vector >= 0 && !waits;
+	ev->interrupt.soft = soft;
+	ev->interrupt.vector = max(vector, 0);
+	ev->interrupt.insn_len = 2; /* INT n */
+	if (!waits)
+		return;
+	ev->user_irq_vector = max(vector, 0);
+	smp_store_release(&ev->user_irq_pending, vector >= 0); /* pairs with event_user_irq() */
+}
 
 void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e)
 {
 	const struct x86_events *ev = &vcpu->arch.ev;
 	const struct vm_arch *vm = &vcpu->vm->arch;
 	u32 blocking = backend_blocking(vcpu);
+	int vector;
 
 	memset(e, 0, sizeof(*e));
 	/* Without KVM_CAP_EXCEPTION_PAYLOAD a pending exception is shown as injected. */
@@ -402,9 +432,10 @@ void event_get(struct vcpu *vcpu, struct kvm_vcpu_events *e)
 		e->exception.has_error_code = ev->exception.has_error;
 		e->exception.error_code = ev->exception.error;
 	}
-	if (ev->interrupt.injected && !ev->interrupt.soft) {
+	vector = event_interrupt(vcpu);
+	if (vector >= 0) {
 		e->interrupt.injected = true;
-		e->interrupt.nr = ev->interrupt.vector;
+		e->interrupt.nr = vector;
 	}
 	if (blocking & BLOCK_STI)
 		e->interrupt.shadow |= KVM_X86_SHADOW_INT_STI;
@@ -471,10 +502,7 @@ int event_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e)
 	    (e->exception.nr > 31 || e->exception.nr == X86_TRAP_NMI))
 		return -EINVAL;
 	set_exception(vcpu, e);
-	ev->interrupt.injected = e->interrupt.injected;
-	ev->interrupt.soft = e->interrupt.soft;
-	ev->interrupt.vector = e->interrupt.nr;
-	ev->interrupt.insn_len = 2; /* INT n */
+	event_set_interrupt(vcpu, e->interrupt.injected ? e->interrupt.nr : -1, e->interrupt.soft);
 	if (e->flags & KVM_VCPUEVENT_VALID_SHADOW) {
 		if (e->interrupt.shadow & KVM_X86_SHADOW_INT_STI)
 			shadow |= BLOCK_STI;

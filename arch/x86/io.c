@@ -53,6 +53,8 @@ static bool device_read(struct vcpu *vcpu, gpa_t gpa, u32 len, void *data)
 	struct irqchip *chip = &vcpu->vm->chip;
 
 	if (in_lapic_page(vcpu, gpa)) {
+		if (offset_in_page(gpa) == LAPIC_TPR)
+			vapic_tpr_accessed(vcpu, false);
 		irqchip_lapic_read(chip, vcpu->index, offset_in_page(gpa), len, data);
 		return true;
 	}
@@ -65,6 +67,8 @@ static bool device_write(struct vcpu *vcpu, gpa_t gpa, u32 len, const void *data
 	struct irqchip *chip = &vcpu->vm->chip;
 
 	if (in_lapic_page(vcpu, gpa)) {
+		if (offset_in_page(gpa) == LAPIC_TPR)
+			vapic_tpr_accessed(vcpu, true);
 		irqchip_lapic_write(chip, vcpu->index, offset_in_page(gpa), len, data);
 		return true;
 	}

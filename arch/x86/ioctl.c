@@ -4,7 +4,7 @@
  *
  * virt/ has checked that the caller is the VM's creator. A vCPU's ioctls run in its own context:
  * vcpu->lock held, its state loaded, vm->srcu read-locked. Left out, as no capability promises it:
- * SMM, nested state, kvmclock, TPR access reports, SREGS2.
+ * SMM, nested state, kvmclock, SREGS2.
  */
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -543,6 +543,8 @@ long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 		return clock_vcpu_ioctl(vcpu, cmd, arg);
 	case KVM_SET_GUEST_DEBUG:
 		return vcpu_set_guest_debug(vcpu, arg);
+	case KVM_TPR_ACCESS_REPORTING:
+		return vapic_ioctl_reporting(vcpu, arg);
 	case KVM_KVMCLOCK_CTRL: /* documented for a guest without kvmclock */
 		return -EINVAL;
 	default:
@@ -571,7 +573,7 @@ static long vcpu_interrupt(struct vcpu *vcpu, void __user *arg)
 	if (READ_ONCE(ev->user_irq_pending))
 		return -EEXIST;
 	WRITE_ONCE(ev->user_irq_vector, irq.irq);
-	smp_store_release(&ev->user_irq_pending, true); /* pairs with take_interrupt() */
+	smp_store_release(&ev->user_irq_pending, true); /* pairs with event_user_irq() */
 	vcpu_set_request(vcpu, REQ_EVENT);
 	vcpu_kick(vcpu);
 	return 0;

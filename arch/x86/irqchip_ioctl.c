@@ -356,19 +356,6 @@ static long set_lapic(struct vcpu *vcpu, void __user *arg)
 	return r;
 }
 
-/*
- * The page that a paravirtual TPR of old Windows guests lives in: 0 means "none", which is what
- * QEMU says at each reset. There is no such page here (KVM_CAP_VAPIC is absent).
- */
-static long set_vapic_addr(void __user *arg)
-{
-	struct kvm_vapic_addr vapic;
-
-	if (copy_from_user(&vapic, arg, sizeof(vapic)))
-		return -EFAULT;
-	return vapic.vapic_addr ? -EINVAL : 0;
-}
-
 long irqchip_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 {
 	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE) {
@@ -387,7 +374,7 @@ long irqchip_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 	case KVM_SET_LAPIC:
 		return set_lapic(vcpu, arg);
 	case KVM_SET_VAPIC_ADDR:
-		return set_vapic_addr(arg);
+		return vapic_ioctl_addr(vcpu, arg);
 	default:
 		return -ENOTTY;
 	}

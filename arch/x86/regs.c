@@ -351,13 +351,8 @@ void regs_set(struct vcpu *vcpu, const struct kvm_regs *r)
 
 static void get_interrupt_bitmap(struct vcpu *vcpu, struct kvm_sregs *s)
 {
-	const struct x86_events *ev = &vcpu->arch.ev;
-	int vector = -1;
+	int vector = event_interrupt(vcpu);
 
-	if (ev->interrupt.injected && !ev->interrupt.soft)
-		vector = ev->interrupt.vector;
-	else if (smp_load_acquire(&ev->user_irq_pending)) /* pairs with vcpu_interrupt() */
-		vector = ev->user_irq_vector;
 	if (vector >= 0)
 		s->interrupt_bitmap[vector / 64] |= BIT_ULL(vector % 64);
 }
@@ -432,11 +427,8 @@ int sregs_set(struct vcpu *vcpu, const struct kvm_sregs *s)
 	for (vector = 0; vector < 256; vector++)
 		if (s->interrupt_bitmap[vector / 64] & BIT_ULL(vector % 64))
 			break;
-	if (vector < 256) {
-		vcpu->arch.ev.interrupt.injected = true;
-		vcpu->arch.ev.interrupt.soft = false;
-		vcpu->arch.ev.interrupt.vector = vector;
-	}
+	if (vector < 256)
+		event_set_interrupt(vcpu, (int)vector, false);
 	vcpu_update_cpuid(vcpu);
 	vcpu_set_request(vcpu, REQ_EVENT);
 	return 0;

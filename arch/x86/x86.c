@@ -101,6 +101,8 @@ long arch_check_extension(struct vm *vm, u32 cap)
 		return x86_host.xcr0 != 0;
 	if (cap == KVM_CAP_X86_DISABLE_EXITS)
 		return backend_disable_exits();
+	if (cap == KVM_CAP_VAPIC)
+		return !backend_virtualizes_tpr();
 	if (cap == KVM_CAP_SET_GUEST_DEBUG2)
 		return debug_control_bits();
 	for (i = 0; i < ARRAY_SIZE(capabilities); i++)
@@ -151,8 +153,10 @@ void vcpu_reset(struct vcpu *vcpu, bool init_event)
 	backend_vcpu_reset(vcpu);
 	regs_reset(vcpu, init_event);
 	msr_reset(vcpu, init_event);
-	if (init_event && vcpu->vm->irqchip_mode != IRQCHIP_NONE)
+	if (init_event && vcpu->vm->irqchip_mode != IRQCHIP_NONE) {
 		vlapic_reset(&vcpu->arch.apic, true);
+		vapic_reset(vcpu);
+	}
 	vcpu_update_cpuid(vcpu);
 	vcpu_set_request(vcpu, REQ_EVENT);
 }

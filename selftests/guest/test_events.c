@@ -402,6 +402,58 @@ static void sti_shadow(void **state)
 	assert_true(r->value[1] >= (uintptr_t)shadow_sti_2);
 }
 
+/* An interrupt that waits for its window is in the saved state, and can be taken back there. */
+static void saved_payload(uint64_t arg)
+{
+	(void)arg;
+	guest_handler[VECTOR] = on_irq;
+	for (uint64_t i = 1; i <= 4; i++) {
+		guest_sync_values(i, irqs, 0, 0, 0);
+		sti();
+		cpu_relax();
+		cpu_relax();
+		cli();
+	}
+}
+
+static void set_saved_interrupt(struct vcpu *v, int vector)
+{
+	struct kvm_vcpu_events e;
+
+	must(ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e));
+	e.interrupt.injected = vector >= 0;
+	e.interrupt.nr = (uint8_t)vector;
+	e.interrupt.soft = 0;
+	must(ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e));
+}
+
+static void waiting_interrupt_is_saved(void **state)
+{
+	struct vcpu *v = guest_new(saved_payload, 0);
+	struct kvm_vcpu_events e;
+	struct kvm_sregs sregs;
+
+	(void)state;
+	expect_sync(v, 1);
+	assert_int_equal(inject(v, VECTOR), 0);
+	must(ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e));
+	assert_int_equal(e.interrupt.injected, 1);
+	assert_int_equal(e.interrupt.nr, VECTOR);
+	must(ioctl(v->fd, KVM_GET_SREGS, &sregs));
+	assert_int_equal(sregs.interrupt_bitmap[VECTOR / 64], 1ull << VECTOR % 64);
+	set_saved_interrupt(v, -1);
+	must(ioctl(v->fd, KVM_GET_SREGS, &sregs));
+	assert_int_equal(sregs.interrupt_bitmap[VECTOR / 64], 0);
+	assert_int_equal(expect_sync(v, 2)->value[1], 0);
+	if (!on_apicvisor())
+		return; /* the peer's processor would refuse to inject it now: IF is 0 */
+	set_saved_interrupt(v, VECTOR);
+	assert_int_equal(expect_sync(v, 3)->value[1], 1);
+	sregs.interrupt_bitmap[VECTOR / 64] = 1ull << VECTOR % 64;
+	must(ioctl(v->fd, KVM_SET_SREGS, &sregs));
+	assert_int_equal(expect_sync(v, 4)->value[1], 2);
+}
+
 /* --- CR8 without an APIC in the kernel --- */
 
 static void cr8_payload(uint64_t arg)
@@ -428,6 +480,37 @@ static void cr8_is_shown_in_run(void **state)
 	assert_int_equal(expect_sync(v, 2)->value[1], 9);
 }
 
+/* Userspace's APIC has to know when the TPR falls: something may wait behind it. */
+static void set_tpr_payload(uint64_t arg)
+{
+	(void)arg;
+	write_cr(8, 5);
+	write_cr(8, 5);
+	write_cr(8, 9);
+	guest_sync(1);
+	write_cr(8, 3);
+	guest_assert_eq(read_cr(8), 3);
+	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) & ~(uint64_t)APIC_BASE_ENABLE);
+	guest_sync(2);
+}
+
+static void exit_when_the_tpr_falls(void **state)
+{
+	struct vcpu *v = guest_new(set_tpr_payload, 0);
+	struct kvm_mp_state mp = { .mp_state = KVM_MP_STATE_HALTED };
+
+	(void)state;
+	expect_sync(v, 1);
+	assert_int_equal(v->run->cr8, 9);
+	assert_int_equal(v->run->apic_base, XAPIC_BASE | APIC_BASE_ENABLE | 1u << 8);
+	expect_exit(v, KVM_EXIT_SET_TPR);
+	assert_int_equal(v->run->cr8, 3);
+	expect_sync(v, 2);
+	assert_int_equal(v->run->apic_base, XAPIC_BASE | 1u << 8);
+	must_fail(EINVAL, ioctl(v->fd, KVM_SET_MP_STATE, &mp));
+	expect_done(v);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(exceptions_and_their_error_codes),
 	TEST(faults_of_emulated_instructions),
@@ -439,7 +522,9 @@ static const struct CMUnitTest tests[] = {
 	TEST(nmi_ends_hlt_in_the_kernel),
 	TEST(interrupt_window),
 	TEST(sti_shadow),
+	TEST(waiting_interrupt_is_saved),
 	TEST(cr8_is_shown_in_run),
+	TEST(exit_when_the_tpr_falls),
 };
 
 TEST_MAIN("guest_events", tests)

@@ -113,6 +113,8 @@ static u32 reasons_off(struct vcpu *vcpu)
 		off |= APICV_OFF_BLOCKED;
 	if (READ_ONCE(vcpu->vm->arch.apicv_off_user))
 		off |= APICV_OFF_USER;
+	if (vcpu->arch.vapic.gpa)
+		off |= APICV_OFF_VAPIC;
 	return off;
 }
 
@@ -194,6 +196,12 @@ void backend_update_apicv(struct vcpu *vcpu)
 	apply(vcpu, features);
 	vcpu->stats.apicv_changes++;
 	vcpu_set_request(vcpu, REQ_EVENT); /* windows, TPR threshold */
+}
+
+bool backend_virtualizes_tpr(void)
+{
+	return (vmx_caps.apicv & (APICV_TPR_SHADOW | APICV_ACCESS)) ==
+	       (APICV_TPR_SHADOW | APICV_ACCESS);
 }
 
 bool backend_delivers_interrupts(struct vcpu *vcpu)
@@ -322,6 +330,7 @@ void backend_show_apicv(struct seq_file *m, struct vcpu *vcpu)
 		"the processor has none",    "module parameter",
 		"the LAPIC is in userspace", "the guest has disabled its LAPIC",
 		"KVM_GUESTDBG_BLOCKIRQ",     "debugfs",
+		"KVM_SET_VAPIC_ADDR",
 	};
 	const struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u32 on = READ_ONCE(vmx->apicv), off = READ_ONCE(vmx->apicv_off);

@@ -27,7 +27,8 @@
 #define APICV_OFF_DISABLED BIT(3) /* the guest has disabled its LAPIC in IA32_APIC_BASE */
 #define APICV_OFF_BLOCKED  BIT(4) /* KVM_GUESTDBG_BLOCKIRQ: interrupts have to wait */
 #define APICV_OFF_USER     BIT(5) /* switched off in debugfs */
-#define APICV_REASONS      6
+#define APICV_OFF_VAPIC    BIT(6) /* the guest's TPR is in its memory: KVM_SET_VAPIC_ADDR */
+#define APICV_REASONS      7
 
 /* These go without saying: what is available has no delivery then. */
 #define APICV_OFF_ALWAYS   (APICV_OFF_HARDWARE | APICV_OFF_PARAM)
