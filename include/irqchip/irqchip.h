@@ -116,8 +116,6 @@ struct irqchip_host {
 	int (*user_intr)(void *ctx, u32 vcpu, bool take);
 	/* Arm the timer for irqchip_ioapic_timer_fired(); NULL: storming lines are not held. */
 	void (*ioapic_timer)(void *ctx, u64 deadline_ns);
-	/* Vectors or destinations of the IOAPIC moved: EOI-exit bitmaps are stale (NULL: none). */
-	void (*eoi_map_changed)(void *ctx);
 	/* What irqchip_post_target() depends on has changed, its table apart (NULL: none). */
 	void (*targets_moved)(void *ctx);
 	/* The monotonic clock, in ns. */

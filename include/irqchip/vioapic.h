@@ -51,7 +51,7 @@ struct vioapic {
 struct vioapic_effect {
 	u32 acked;           /* pins whose interrupt ended, or whose line must be resampled */
 	u32 rescan;          /* pins that may have something to send */
-	bool routes_changed; /* vectors or destinations moved: recompute EOI-exit bitmaps */
+	bool routes_changed; /* an entry is another: the PIC's INTR may have got a way in */
 };
 
 /* Power-on: all pins masked. Version 0x11, which has no EOI register, unless set below. */
@@ -117,15 +117,6 @@ u32 vioapic_resume(struct vioapic *v);
 void vioapic_mmio_read(struct vioapic *v, u32 offset, u32 len, void *data);
 void vioapic_mmio_write(struct vioapic *v, u32 offset, u32 len, const void *data,
 			struct vioapic_effect *fx);
-
-/*
- * Call @fn for each vector whose EOI must be seen, with the destination it may be in service at:
- * level-triggered entries, entries of ->ack_pins, and vectors in flight (with the entry's present
- * destination, and once more with @logical = false and @dest = 0xff when the entry was rewritten
- * meanwhile: it may be in service anywhere). The lock is not held while @fn runs.
- */
-typedef void (*vioapic_vector_fn)(void *ctx, u8 vector, u32 dest, bool logical);
-void vioapic_for_each_eoi_vector(struct vioapic *v, vioapic_vector_fn fn, void *ctx);
 
 /*
  * KVM_GET/SET_IRQCHIP. The image's 'irr' holds the pins with an interrupt to send; who drives a

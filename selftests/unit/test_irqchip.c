@@ -449,28 +449,6 @@ static void watched_edge_pins_report_their_eoi(void **state)
 	machine_free(m);
 }
 
-static u32 eoi_map_changes;
-
-static void count_eoi_map_change(void *ctx)
-{
-	(void)ctx;
-	eoi_map_changes++;
-}
-
-static void moved_routes_are_reported(void **state)
-{
-	struct irqchip_host host = fake_host;
-	struct machine *m = pc(1);
-
-	(void)state;
-	set_rte(m, 3, 0, RTE_LEVEL | 0x33); /* a host without the operation */
-	host.eoi_map_changed = count_eoi_map_change;
-	m->chip.host = &host;
-	set_rte(m, 3, 0, RTE_LEVEL | 0x34);
-	assert_int_not_equal(eoi_map_changes, 0);
-	machine_free(m);
-}
-
 /* --- GSIs --- */
 
 static void gsi_with_several_routes(void **state)
@@ -759,7 +737,6 @@ int main(void)
 		cmocka_unit_test(refused_level_interrupt_is_tried_again),
 		cmocka_unit_test(suppressed_broadcast_and_directed_eoi),
 		cmocka_unit_test(watched_edge_pins_report_their_eoi),
-		cmocka_unit_test(moved_routes_are_reported),
 		cmocka_unit_test(gsi_with_several_routes),
 		cmocka_unit_test(what_a_device_can_post),
 		cmocka_unit_test(post_target_is_no_pin),

@@ -499,12 +499,8 @@ void bus_ioapic_effect(struct irqchip *chip, const struct vioapic_effect *fx)
 		pin_acked(chip, KVM_IRQCHIP_IOAPIC, __ffs(pins));
 	for (pins = fx->rescan; pins; pins &= pins - 1)
 		rescan_pin(chip, __ffs(pins));
-	if (!fx->routes_changed)
-		return;
-	if (chip->pic && vpic_output(chip->pic))
+	if (fx->routes_changed && chip->pic && vpic_output(chip->pic))
 		offer_intr(chip);
-	if (chip->host->eoi_map_changed)
-		chip->host->eoi_map_changed(chip->ctx);
 }
 
 void irqchip_ioapic_timer_fired(struct irqchip *chip)

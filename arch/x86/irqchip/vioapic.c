@@ -302,31 +302,6 @@ u32 vioapic_resume(struct vioapic *v)
 	return pins;
 }
 
-void vioapic_for_each_eoi_vector(struct vioapic *v, vioapic_vector_fn fn, void *ctx)
-{
-	u32 pin;
-
-	for (pin = 0; pin < IOAPIC_NR_PINS; pin++) {
-		union ioapic_rte rte;
-		unsigned long flags;
-		bool wanted;
-		int stray = -1;
-
-		irq_lock(&v->lock, flags);
-		rte = v->rte[pin];
-		wanted = (is_level(&rte) && (!rte.mask || rte.remote_irr)) ||
-			 (v->ack_pins & BIT(pin));
-		if (is_in_flight(v, pin) && v->in_flight[pin] != rte.vector)
-			stray = v->in_flight[pin];
-		irq_unlock(&v->lock, flags);
-
-		if (wanted)
-			fn(ctx, rte.vector, rte.dest, rte.logical);
-		if (stray >= 0)
-			fn(ctx, (u8)stray, 0xff, false);
-	}
-}
-
 /* --- registers --- */
 
 static u32 read_indirect_locked(const struct vioapic *v)
