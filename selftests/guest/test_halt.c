@@ -5,8 +5,6 @@
  * "Other Causes of VM Exits", "Changes to Instruction Behavior in VMX Non-Root Operation", KVM's
  * API document and its page on halt polling.
  */
-#include <dirent.h>
-#include <sys/mount.h>
 #include "lib.h"
 #include "stats.h"
 
@@ -16,60 +14,11 @@
 
 static volatile uint64_t halting, woken, nmis;
 
-/* --- apicvisor's counters and parameters --- */
-
-#define DEBUGFS "/sys/kernel/debug"
-
-/* The folder of this process's newest VM is "PID-N" with the largest N. */
-static unsigned long newest_vm(void)
+static uint64_t vcpu_counter(struct vcpu *v, const char *name)
 {
-	char prefix[32];
-	struct dirent *e;
-	unsigned long newest = 0;
-	size_t len;
-	DIR *dir;
+	struct sample now = take_sample(v);
 
-	if (access(DEBUGFS "/apicvisor", F_OK) && mount("debugfs", DEBUGFS, "debugfs", 0, NULL))
-		fail_msg("debugfs: %s", strerror(errno));
-	dir = opendir(DEBUGFS "/apicvisor");
-	if (!dir)
-		fail_msg(DEBUGFS "/apicvisor: %s", strerror(errno));
-	len = snprintf(prefix, sizeof(prefix), "%d-", getpid());
-	while ((e = readdir(dir)) != NULL) {
-		unsigned long n =
-			strncmp(e->d_name, prefix, len) ? 0 : strtoul(e->d_name + len, NULL, 10);
-
-		if (n > newest)
-			newest = n;
-	}
-	closedir(dir);
-	if (!newest)
-		fail_msg("this process has no VM in debugfs");
-	return newest;
-}
-
-static uint64_t vcpu_counter(const struct vcpu *vcpu, const char *name)
-{
-	size_t len = strlen(name);
-	char path[128], line[128];
-	uint64_t value;
-	FILE *f;
-
-	snprintf(path, sizeof(path), DEBUGFS "/apicvisor/%d-%lu/vcpu%u/stats", getpid(),
-		 newest_vm(), vcpu->id);
-	f = fopen(path, "re");
-	if (!f)
-		fail_msg("%s: %s", path, strerror(errno));
-	while (fgets(line, sizeof(line), f)) {
-		if (strncmp(line, name, len) || line[len] != ' ')
-			continue;
-		value = strtoull(line + len, NULL, 10);
-		fclose(f);
-		return value;
-	}
-	fclose(f);
-	fail_msg("%s has no counter %s", path, name);
-	return 0;
+	return counter(&now, name);
 }
 
 static void set_module_parameter(const char *name, const char *value)
@@ -118,12 +67,6 @@ static struct vcpu *add_vcpu(struct vm *vm, void (*fn)(uint64_t), uint64_t arg)
 
 	vcpu_long_mode(v, fn, arg);
 	return v;
-}
-
-static void apicvisor_only(void)
-{
-	if (!on_apicvisor())
-		skip_because("counts of apicvisor's own statistics");
 }
 
 /* Each interrupt finds the vCPU in HLT, or in the shadow of STI just before it. */
@@ -187,28 +130,25 @@ static void hlt_exits(void **state)
 	struct vcpu *sleeper;
 
 	(void)state;
-	apicvisor_only();
+	need_apicvisor();
 	sleeper = run_pair(vm_without(0));
 	assert_int_equal(vcpu_counter(sleeper, "exit.hlt"), ROUNDS);
 }
 
 static void hlt_without_exits(void **state)
 {
-	char posted[8], delivery[8];
 	struct vcpu *sleeper;
 
 	(void)state;
-	apicvisor_only();
+	need_apicvisor();
 	sleeper = run_pair(vm_without(KVM_X86_DISABLE_EXITS_HLT));
 	assert_int_equal(vcpu_counter(sleeper, "exit.hlt"), 0);
 	/* it was made runnable before it started, and never slept since */
 	assert_int_equal(vcpu_counter(sleeper, "halts"), 0);
-	module_parameter("posted_interrupts", posted, sizeof(posted));
-	module_parameter("virtual_interrupts", delivery, sizeof(delivery));
 	/* with posted interrupts the processor wakes it, takes the interrupt and completes it */
-	if (!strcmp(delivery, "Y")) /* but where an exit, for a page's first use, interrupted it */
+	if (have.virtual_interrupts) /* but where an exit, for a page's first use, interrupted it */
 		assert_in_range(vcpu_counter(sleeper, "irq_injected"), 0, ROUNDS / 10);
-	if (!strcmp(posted, "Y")) {
+	if (have.posted_interrupts) {
 		assert_int_equal(vcpu_counter(sleeper, "exit.virtualized_eoi"), 0);
 		assert_int_equal(vcpu_counter(sleeper, "irq_windows"), 0);
 	}
@@ -389,7 +329,7 @@ static void hlt_stays_with_userspace(void **state)
 	struct vcpu *v;
 
 	(void)state;
-	apicvisor_only();
+	need_apicvisor();
 	must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
 	v = add_vcpu(vm, lone_hlt_payload, 0);
 	expect_exit(v, KVM_EXIT_HLT);
@@ -427,7 +367,7 @@ static void mwait_exits(void **state)
 	struct vcpu *v;
 
 	(void)state;
-	apicvisor_only(); /* counters */
+	need_apicvisor(); /* counters */
 	v = add_vcpu(vm_without(0), mwait_payload, 0);
 	expect_done(v);
 	assert_int_equal(vcpu_counter(v, "exit.monitor"), 1);
@@ -480,7 +420,7 @@ static void cstates_without_exits(void **state)
 	uint64_t found;
 
 	(void)state;
-	apicvisor_only();
+	need_apicvisor();
 	found = expect_sync(v, 1)->value[1];
 	assert_in_range(found, 1, ARRAY_SIZE(cstate_msrs));
 	assert_int_equal(vcpu_counter(v, "exit.rdmsr"), ARRAY_SIZE(cstate_msrs) - found);
@@ -518,7 +458,7 @@ static void pause_loops_exit(void **state)
 	char gap[16], window[16];
 
 	(void)state;
-	apicvisor_only();
+	need_apicvisor();
 	module_parameter("ple_gap", gap, sizeof(gap));
 	module_parameter("ple_window", window, sizeof(window));
 	if (!strcmp(gap, "0")) { /* the processor can't: sysfs says so */
@@ -555,7 +495,7 @@ static void a_spinner_yields_to_whom_it_waits_for(void **state)
 	char gap[16];
 
 	(void)state;
-	apicvisor_only();
+	need_apicvisor();
 	module_parameter("ple_gap", gap, sizeof(gap));
 	if (!strcmp(gap, "0"))
 		skip_because("the processor has no PAUSE-loop exiting");
@@ -590,7 +530,7 @@ static int save_parameters(void **state)
 		for (int i = 0; i < NR_POLL_PARAMETERS; i++)
 			module_parameter(poll_parameters[i], saved[i], sizeof(saved[i]));
 	*state = saved;
-	return test_setup(state);
+	return stats_setup(state);
 }
 
 static int restore_parameters(void **state)
@@ -609,7 +549,7 @@ static struct vcpu *run_polling(const char *ns, int64_t vm_ns)
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_HALT_POLL, .args = { vm_ns } };
 	struct vm *vm;
 
-	apicvisor_only();
+	need_apicvisor();
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		skip_because("one CPU: nobody polls while somebody else wants it");
 	set_module_parameter("halt_poll_ns", ns);
@@ -620,7 +560,7 @@ static struct vcpu *run_polling(const char *ns, int64_t vm_ns)
 	return run_pair(vm);
 }
 
-static void assert_polls(const struct vcpu *v)
+static void assert_polls(struct vcpu *v)
 {
 	uint64_t attempted = vcpu_counter(v, "halt_attempted_poll");
 	uint64_t successful = vcpu_counter(v, "halt_successful_poll");
@@ -632,7 +572,7 @@ static void assert_polls(const struct vcpu *v)
 	assert_int_equal(vcpu_counter(v, "exit.hlt"), ROUNDS);
 }
 
-static void assert_never_polls(const struct vcpu *v)
+static void assert_never_polls(struct vcpu *v)
 {
 	assert_true(vcpu_counter(v, "halts") > 0);
 	assert_int_equal(vcpu_counter(v, "halt_attempted_poll"), 0);
@@ -673,7 +613,7 @@ static void signal_ends_polling(void **state)
 	struct vcpu *v;
 
 	(void)state;
-	apicvisor_only();
+	need_apicvisor();
 	set_module_parameter("halt_poll_ns_grow_start", "4000000000");
 	vm = vm_without(0);
 	must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
@@ -689,20 +629,20 @@ static void signal_ends_polling(void **state)
 #define TEST_POLL(f) cmocka_unit_test_setup_teardown(f, save_parameters, restore_parameters)
 
 static const struct CMUnitTest tests[] = {
-	TEST(hlt_exits),
-	TEST(hlt_without_exits),
-	TEST(hlt_without_exits_wakes),
-	TEST(deaf_halt_waits_for_nmi),
-	TEST(halt_is_saved),
-	TEST(injected_exception_ends_halt),
-	TEST(init_ends_halt),
-	TEST(hlt_stays_with_userspace),
-	TEST(mwait_exits),
-	TEST(mwait_without_exits),
-	TEST(cstates_without_exits),
-	TEST(cstates_are_the_hosts),
-	TEST(pause_loops_exit),
-	TEST(a_spinner_yields_to_whom_it_waits_for),
+	STATS_TEST(hlt_exits),
+	STATS_TEST(hlt_without_exits),
+	STATS_TEST(hlt_without_exits_wakes),
+	STATS_TEST(deaf_halt_waits_for_nmi),
+	STATS_TEST(halt_is_saved),
+	STATS_TEST(injected_exception_ends_halt),
+	STATS_TEST(init_ends_halt),
+	STATS_TEST(hlt_stays_with_userspace),
+	STATS_TEST(mwait_exits),
+	STATS_TEST(mwait_without_exits),
+	STATS_TEST(cstates_without_exits),
+	STATS_TEST(cstates_are_the_hosts),
+	STATS_TEST(pause_loops_exit),
+	STATS_TEST(a_spinner_yields_to_whom_it_waits_for),
 	TEST_POLL(polling_succeeds),
 	TEST_POLL(polling_is_off),
 	TEST_POLL(a_vm_polls_alone),
