@@ -150,6 +150,8 @@ void backend_set_debug(struct vcpu *vcpu, bool step, bool breakpoint_insns);
 u64 backend_linear_rip(struct vcpu *vcpu);
 /* Does the guest wait in HLT, which did not exit? It does so no longer then. */
 bool backend_take_halt(struct vcpu *vcpu);
+/* Make its next HLT exit even if it may have HLT; until called with false. */
+void backend_see_halt(struct vcpu *vcpu, bool wanted);
 /* Let it wait there again, if it may have HLT and its state allows that. */
 bool backend_give_halt(struct vcpu *vcpu);
 /* An instruction has been carried out: the shadow of STI / MOV SS ends, debug traps become due. */

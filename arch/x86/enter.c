@@ -128,6 +128,18 @@ static bool take_posted(struct vcpu *vcpu)
 	return true;
 }
 
+/* A remote read ends a HLT that did not exit; or the next one, which has to be seen then. */
+static void look_at_wake(struct vcpu *vcpu)
+{
+	bool requested = has_lapic(vcpu) && vlapic_wake_requested(&vcpu->arch.apic);
+
+	if (requested && backend_take_halt(vcpu)) {
+		vlapic_take_wake(&vcpu->arch.apic);
+		requested = false;
+	}
+	backend_see_halt(vcpu, requested);
+}
+
 /* Requests that end KVM_RUN. 1 = go on, 0 = to userspace, errno. */
 static int handle_final_requests(struct vcpu *vcpu)
 {
@@ -235,6 +247,7 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 	if (vcpu_take_request(vcpu, REQ_MSR_FILTER))
 		backend_open_msrs(vcpu);
 	if (take_posted(vcpu) | vcpu_take_request(vcpu, REQ_EVENT)) {
+		look_at_wake(vcpu);
 		r = event_inject(vcpu);
 		if (r <= 0)
 			return r;

@@ -8,9 +8,10 @@
 #include "lib.h"
 #include "stats.h"
 
-#define VECTOR 0x51
-#define ROUNDS 100
-#define SECOND "1000000000"
+#define VECTOR      0x51
+#define ROUNDS      100
+#define REMOTE_READ (3u << 8)
+#define SECOND      "1000000000"
 
 static volatile uint64_t halting, woken, nmis;
 
@@ -312,6 +313,54 @@ static void init_ends_halt(void **state)
 	in_guest(vm, woken) = 1;
 	vcpu_join(bsp);
 	vcpu_stop(ap);
+}
+
+/* A remote read, which only wakes: the HLT that lasts, and the one that was still to come. */
+static void read_twice_payload(uint64_t arg)
+{
+	(void)arg;
+	guest_xapic_enable();
+	cli();
+	xapic_write(APIC_ICR_HI, 0);
+	xapic_write(APIC_ICR_LO, REMOTE_READ);
+	hlt();
+	halting = 1;
+	hlt();
+	guest_sync(1);
+}
+
+static void remote_read_ends_halt(void **state)
+{
+	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = REMOTE_READ };
+	struct vm *vm = vm_without(KVM_X86_DISABLE_EXITS_HLT);
+	struct vcpu *v = add_vcpu(vm, read_twice_payload, 0);
+
+	(void)state;
+	need_apicvisor(); /* the peer lets it sleep on */
+	stop_in_halt(v);
+	vcpu_start(v);
+	assert_int_equal(must(ioctl(vm->fd, KVM_SIGNAL_MSI, &msi)), 1);
+	vcpu_wait_sync(v, 1);
+	vcpu_join(v);
+}
+
+/* The same while it is in the guest, with no end of KVM_RUN in between. */
+static void remote_read_ends_running_halt(void **state)
+{
+	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = REMOTE_READ };
+	struct vm *vm = vm_without(KVM_X86_DISABLE_EXITS_HLT);
+	struct vcpu *v = add_vcpu(vm, read_twice_payload, 0);
+
+	(void)state;
+	need_apicvisor();
+	vcpu_start(v);
+	while (!in_guest(vm, halting) && !v->error[0] && !test_timed_out)
+		sched_yield();
+	/* it may come before the HLT: then it is kept for that */
+	assert_int_equal(must(ioctl(vm->fd, KVM_SIGNAL_MSI, &msi)), 1);
+	vcpu_wait_sync(v, 1);
+	vcpu_join(v);
+	assert_in_range(vcpu_counter(v, "exit.hlt"), 1, 2);
 }
 
 /* Without an in-kernel LAPIC userspace halts its vCPUs itself, whatever it has asked for. */
@@ -636,6 +685,8 @@ static const struct CMUnitTest tests[] = {
 	STATS_TEST(halt_is_saved),
 	STATS_TEST(injected_exception_ends_halt),
 	STATS_TEST(init_ends_halt),
+	STATS_TEST(remote_read_ends_halt),
+	STATS_TEST(remote_read_ends_running_halt),
 	STATS_TEST(hlt_stays_with_userspace),
 	STATS_TEST(mwait_exits),
 	STATS_TEST(mwait_without_exits),

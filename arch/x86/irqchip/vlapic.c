@@ -295,7 +295,7 @@ int vlapic_accept(struct vlapic *apic, const struct irq_msg *msg, enum irq_notif
 		/*
 		 * QUIRK(remote_read_wakes): a code that hardware reserves; KVM's ABI gave it to the
 		 * hypercall that wakes a vCPU for paravirtual spinlocks, and thereby to IPIs. It
-		 * ends the present HLT, or the next. test_vlapic: remote_read_wakes
+		 * ends the present HLT, or the next. test_vlapic: remote_read_wakes, guest_halt
 		 */
 		env_or_u32(&apic->look, VLAPIC_LOOK_WAKE);
 		*how = NOTIFY_KICK;

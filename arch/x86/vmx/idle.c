@@ -126,6 +126,12 @@ bool backend_take_halt(struct vcpu *vcpu)
 	return true;
 }
 
+void backend_see_halt(struct vcpu *vcpu, bool wanted)
+{
+	if (halts_in_guest(vcpu->vm))
+		vmx_set_proc(to_vmx(vcpu), PROC_HLT_EXIT, wanted);
+}
+
 /* SDM "Checks on Guest Non-Register State": HLT at privilege level 0, and in no shadow. */
 bool backend_give_halt(struct vcpu *vcpu)
 {
