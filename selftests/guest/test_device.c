@@ -350,6 +350,20 @@ static void stop(struct vm *vm)
 	}
 }
 
+/* One vCPU that lives like this, and a device that posts to it by now. */
+static struct device *device_that_posts(enum life life)
+{
+	struct vm *vm = vm_new(XAPIC);
+	struct device *d;
+
+	add_vcpu(vm, life);
+	d = device_new(vm);
+	ROUTES(vm, TO(0, VECTOR));
+	start(vm);
+	wait_for_posting(d);
+	return d;
+}
+
 /* --- a running vCPU --- */
 
 /* Interrupts of the host that CPU @cpu has had: @name, or (NULL) all others but notifications. */
@@ -468,13 +482,10 @@ static void posted_to_a_preempted_vcpu(void **state)
 	(void)state;
 	need_iommu();
 	need_two_cpus();
-	vm = vm_new(XAPIC);
-	v = add_vcpu(vm, RUNS);
-	d = device_new(vm);
-	ROUTES(vm, TO(0, VECTOR));
 	pin_thread(pthread_self(), 0);
-	start(vm);
-	wait_for_posting(d);
+	d = device_that_posts(RUNS);
+	vm = d->vm;
+	v = vm->vcpu[0];
 	pin_thread(v->thread, 1);
 	assert_int_equal(pthread_create(&rival, NULL, spin, (void *)&stop_it), 0);
 	pin_thread(rival, 1);
@@ -597,12 +608,9 @@ static void posted_to_a_migrating_vcpu(void **state)
 	(void)state;
 	need_iommu();
 	need_two_cpus();
-	vm = vm_new(XAPIC);
-	v = add_vcpu(vm, BOTH);
-	d = device_new(vm);
-	ROUTES(vm, TO(0, VECTOR));
-	start(vm);
-	wait_for_posting(d);
+	d = device_that_posts(BOTH);
+	vm = d->vm;
+	v = vm->vcpu[0];
 	raise_and_see(d);
 	assert_int_equal(pthread_create(&sender, NULL, raise_for_long, d), 0);
 	while (pthread_tryjoin_np(sender, &error) && !gave_up(vm)) {
@@ -768,11 +776,8 @@ static void posting_follows_the_lapic(void **state)
 	(void)state;
 	need_iommu();
 	need_apicvisor();
-	vm = vm_new(XAPIC);
-	add_vcpu(vm, RUNS);
-	d = device_new(vm);
-	ROUTES(vm, TO(0, VECTOR));
-	start(vm);
+	d = device_that_posts(RUNS);
+	vm = d->vm;
 	for (int i = 0; i < 5; i++) {
 		wait_for_posting(d);
 		raise_and_see(d);
@@ -799,12 +804,8 @@ static void producer_comes_and_goes(void **state)
 
 	(void)state;
 	need_iommu();
-	vm = vm_new(XAPIC);
-	add_vcpu(vm, BOTH);
-	d = device_new(vm);
-	ROUTES(vm, TO(0, VECTOR));
-	start(vm);
-	wait_for_posting(d);
+	d = device_that_posts(BOTH);
+	vm = d->vm;
 	for (int i = 0; i < 20; i++) {
 		must(raise_irqs(d, 50, 2000, i % 2 ? IOMMU_THREAD : IOMMU_HARDIRQ));
 		assert_posts(d, true);
@@ -832,12 +833,8 @@ static void irqfd_comes_and_goes(void **state)
 
 	(void)state;
 	need_iommu();
-	vm = vm_new(XAPIC);
-	add_vcpu(vm, BOTH);
-	d = device_new(vm);
-	ROUTES(vm, TO(0, VECTOR));
-	start(vm);
-	wait_for_posting(d);
+	d = device_that_posts(BOTH);
+	vm = d->vm;
 	for (int i = 0; i < 20; i++) {
 		must(raise_irqs(d, 50, 2000, i % 2 ? IOMMU_THREAD : IOMMU_HARDIRQ));
 		must(set_irqfd(d, KVM_IRQFD_FLAG_DEASSIGN));
@@ -883,12 +880,8 @@ static void vm_ends_under_its_device(void **state)
 	(void)state;
 	need_iommu();
 	for (int i = 0; i < 5; i++) {
-		vm = vm_new(XAPIC);
-		add_vcpu(vm, i % 2 ? HALTS : RUNS);
-		d = device_new(vm);
-		ROUTES(vm, TO(0, VECTOR));
-		start(vm);
-		wait_for_posting(d);
+		d = device_that_posts(i % 2 ? HALTS : RUNS);
+		vm = d->vm;
 		raise_and_see(d);
 		assert_int_equal(pthread_create(&sender, NULL, raise_until_told, d), 0);
 		vcpu_stop(vm->vcpu[0]);

@@ -88,6 +88,18 @@ static void set_data_segments(struct kvm_sregs *s, struct kvm_segment data)
 	s->ds = s->es = s->fs = s->gs = s->ss = data;
 }
 
+static void set_system_segments(struct kvm_sregs *s)
+{
+	s->tr = (struct kvm_segment){
+		.base = GUEST_TSS,
+		.limit = 0x67,
+		.selector = GUEST_TR,
+		.type = 0xb,
+		.present = 1,
+	};
+	s->ldt = (struct kvm_segment){ .unusable = 1 };
+}
+
 static void make_runnable(struct vcpu *vcpu)
 {
 	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
@@ -118,14 +130,7 @@ void vcpu_long_mode(struct vcpu *vcpu, void (*fn)(uint64_t), uint64_t arg)
 	s.cs.l = 1;
 	s.cs.db = 0;
 	set_data_segments(&s, flat_segment(GUEST_DS, 3));
-	s.tr = (struct kvm_segment){
-		.base = GUEST_TSS,
-		.limit = 0x67,
-		.selector = GUEST_TR,
-		.type = 0xb,
-		.present = 1,
-	};
-	s.ldt = (struct kvm_segment){ .unusable = 1 };
+	set_system_segments(&s);
 	s.gdt = (struct kvm_dtable){ .base = GUEST_GDT, .limit = GUEST_TR + 15 };
 	s.idt = (struct kvm_dtable){ .base = GUEST_IDT, .limit = 0xfff };
 	s.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
@@ -149,14 +154,7 @@ void vcpu_protected_mode(struct vcpu *vcpu, uint64_t gpa, const void *code, size
 	must(ioctl(vcpu->fd, KVM_GET_SREGS, &s));
 	s.cs = flat_segment(GUEST_CS, 0xb);
 	set_data_segments(&s, flat_segment(GUEST_DS, 3));
-	s.tr = (struct kvm_segment){
-		.base = GUEST_TSS,
-		.limit = 0x67,
-		.selector = GUEST_TR,
-		.type = 0xb,
-		.present = 1,
-	};
-	s.ldt = (struct kvm_segment){ .unusable = 1 };
+	set_system_segments(&s);
 	s.cr0 = CR0_PE | CR0_ET | CR0_NE;
 	must(ioctl(vcpu->fd, KVM_SET_SREGS, &s));
 	set_regs(vcpu, gpa, gpa, 0);

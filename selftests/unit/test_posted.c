@@ -8,35 +8,19 @@
 
 static void step(void);
 
-static u32 hooked_and(u32 *word, u32 mask)
-{
-	u32 old;
-
-	step();
-	old = env_and_u32(word, mask);
-	step();
-	return old;
-}
-
-static u32 hooked_or(u32 *word, u32 mask)
-{
-	u32 old;
-
-	step();
-	old = env_or_u32(word, mask);
-	step();
-	return old;
-}
-
-static u32 hooked_xchg(u32 *word, u32 value)
-{
-	u32 old;
-
-	step();
-	old = env_xchg_u32(word, value);
-	step();
-	return old;
-}
+#define HOOKED(op)                                     \
+	static u32 hooked_##op(u32 *word, u32 operand) \
+	{                                              \
+		u32 old;                               \
+                                                       \
+		step();                                \
+		old = env_##op##_u32(word, operand);   \
+		step();                                \
+		return old;                            \
+	}
+HOOKED(and)
+HOOKED(or)
+HOOKED(xchg)
 
 #define env_and_u32  hooked_and
 #define env_or_u32   hooked_or
