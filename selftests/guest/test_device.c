@@ -62,7 +62,7 @@ static void wait_a_bit(enum life life)
 {
 	if (life != HALTS)
 		for (int i = 0; i < 100; i++)
-			cpu_relax();
+			asm volatile("nop"); /* loops of PAUSE exit */
 	cli();
 	if (life != RUNS && !stop_guest && !apic_off)
 		sti_hlt();
