@@ -88,6 +88,11 @@ check-matrix:
 check-stress:
 	@tools/check/stress $(POINTS)
 
+## make check-clients  QEMU 7.2 and 10.0, unmodified, in the lab: machines, irqchips, what a running guest
+##                     is put through; CASES='10.0-*' for some
+check-clients:
+	@tools/check/clients $(CASES)
+
 ## make check-upstream the kernel's own KVM selftests in the lab, on the module and on in-tree KVM,
 ##                     compared with Documentation/upstream.rst; TEST=NAME runs one
 check-upstream:
@@ -114,4 +119,4 @@ install: module
 clean:
 	rm -rf build
 
-.PHONY: help all module test-modules tools selftests setup demo check check-long coverage check-debug check-matrix check-stress check-upstream lint fuzz lab-shell install clean
+.PHONY: help all module test-modules tools selftests setup demo check check-long coverage check-debug check-matrix check-stress check-clients check-upstream lint fuzz lab-shell install clean
