@@ -30,6 +30,7 @@ struct cpuid_limits {
 	bool umip;   /* CR4.UMIP is the guest's, or emulated */
 	bool pku;    /* PKRU is switched */
 	bool la57;   /* CR4.LA57 is the guest's */
+	bool kvmclock; /* KVM's clock is there */
 	u32 tsc_khz; /* rate of the guest's TSC, for leaf 0x15; 0: leave the leaf out */
 	u8 gpa_bits; /* width that second-level paging can map; 0: as wide as MAXPHYADDR */
 };

@@ -35,6 +35,7 @@ enum vcpu_request {
 	REQ_VM_DEAD,      /* end with -EIO */
 	REQ_APICV,        /* see backend_update_apicv() */
 	REQ_POSTING,      /* see backend_posting_begins() */
+	REQ_CLOCK,        /* see kvmclock_update() */
 	REQ_MSR_FILTER,   /* see backend_open_msrs() */
 };
 

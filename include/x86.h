@@ -110,6 +110,7 @@ struct x86_msrs {
 	u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[X86_MTRR_VAR], mtrr_mask[X86_MTRR_VAR];
 	u64 mcg_cap, mcg_status, mcg_ctl, mce_bank[X86_MCE_BANKS][4], mci_ctl2[X86_MCE_BANKS];
 	u64 misc_features, platform_info, hwcr, power_ctl;
+	u64 kvm_system_time, kvm_wall_clock;
 };
 
 /* A port access that userspace must finish (KVM_EXIT_IO); the data is in the PIO page. */
@@ -164,6 +165,7 @@ struct vcpu_arch {
 
 	s64 tsc_offset; /* guest TSC = host TSC + offset */
 	u32 tsc_khz;
+	bool was_stopped; /* by its host, which its clock page is to say */
 
 	struct fpu_guest fpu; /* the kernel's container of guest XSAVE state */
 	bool fpu_loaded;
@@ -206,7 +208,8 @@ struct vm_arch {
 	spinlock_t tsc_lock;
 	s64 tsc_offset;      /* of vCPUs whose TSCs run together; under tsc_lock */
 	bool tsc_was_set;    /* by userspace; under tsc_lock */
-	s64 kvmclock_offset; /* ns: KVM_GET_CLOCK = now + offset */
+	u64 clock_tsc;       /* when the host's TSC was this, the VM's clock was: */
+	u64 clock_ns;        /* both under tsc_lock; see kvmclock.c */
 	u32 default_tsc_khz;
 };
 
@@ -443,6 +446,26 @@ void clock_vm_init(struct vm *vm);
 void clock_vcpu_init(struct vcpu *vcpu);
 long clock_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg);
 long clock_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg);
+
+/* --- arch/x86/kvmclock.c --- */
+
+void kvmclock_module_init(void);
+void kvmclock_vm_init(struct vm *vm);
+/* Is there a clock for guests on this host? */
+bool kvmclock_usable(void);
+/* What KVM_GET/SET_CLOCK know. */
+#define KVMCLOCK_FLAGS (KVM_CLOCK_REALTIME | KVM_CLOCK_TSC_STABLE | KVM_CLOCK_HOST_TSC)
+/* The clock, or a vCPU's TSC, was set: the vCPUs' pages are stale. Any context. */
+void kvmclock_changed(struct vm *vm);
+/* REQ_CLOCK: write the vCPU's page. Its thread, srcu held; sleeps. */
+void kvmclock_update(struct vcpu *vcpu);
+/* WRMSR and KVM_SET_MSRS, as above. 0. */
+int kvmclock_set_system_time(struct vcpu *vcpu, u64 value);
+int kvmclock_set_wall_clock(struct vcpu *vcpu, u64 value);
+/* KVM_GET_CLOCK, KVM_SET_CLOCK: -EFAULT; -EINVAL: an unknown flag. */
+long kvmclock_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg);
+/* KVM_KVMCLOCK_CTRL: -EINVAL: the guest has no clock. */
+long kvmclock_tell_stopped(struct vcpu *vcpu);
 
 /* --- arch/x86/irqchip_ioctl.c, irqchip_host.c --- */
 

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Time as userspace sets and reads it: each vCPU's TSC, its frequency, and the VM's clock
- * (KVM_GET/SET_CLOCK), which no guest sees as long as there is no paravirtual clock.
+ * Each vCPU's TSC and its frequency. The VM's clock, which is made of it, is in kvmclock.c.
  *
  * Left out: TSC scaling (KVM_CAP_TSC_CONTROL), so the guest's frequency is the host's.
  */
-#include <linux/ktime.h>
 #include <linux/uaccess.h>
 #include <asm/msr.h>
 #include <asm/tsc.h>
@@ -28,6 +26,7 @@ static void set_tsc_offset(struct vcpu *vcpu, s64 offset)
 	backend_set_tsc_offset(vcpu, offset);
 	/* A TSC deadline is at another moment now. */
 	irqchip_tsc_moved(&vcpu->vm->chip, vcpu->index);
+	kvmclock_changed(vcpu->vm);
 }
 
 /*
@@ -64,7 +63,7 @@ void clock_vm_init(struct vm *vm)
 	spin_lock_init(&vm->arch.tsc_lock);
 	vm->arch.tsc_offset = -rdtsc();
 	vm->arch.default_tsc_khz = tsc_khz;
-	vm->arch.kvmclock_offset = -ktime_get_boottime_ns();
+	kvmclock_vm_init(vm);
 }
 
 /* The vCPU is loaded. */
@@ -91,43 +90,14 @@ static long set_tsc_khz(u32 *khz, void __user *arg)
 	return 0;
 }
 
-/*
- * No flag is supported, and KVM_CAP_ADJUST_CLOCK reports none: they describe a paravirtual clock
- * and its relation to the host's.
- */
-static long get_clock(struct vm *vm, void __user *arg)
-{
-	struct kvm_clock_data data = {};
-
-	mutex_lock(&vm->lock);
-	data.clock = ktime_get_boottime_ns() + vm->arch.kvmclock_offset;
-	mutex_unlock(&vm->lock);
-	return copy_to_user(arg, &data, sizeof(data)) ? -EFAULT : 0;
-}
-
-static long set_clock(struct vm *vm, void __user *arg)
-{
-	struct kvm_clock_data data;
-
-	if (copy_from_user(&data, arg, sizeof(data)))
-		return -EFAULT;
-	if (data.flags)
-		return -EINVAL;
-	mutex_lock(&vm->lock);
-	vm->arch.kvmclock_offset = data.clock - ktime_get_boottime_ns();
-	mutex_unlock(&vm->lock);
-	return 0;
-}
-
 long clock_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg)
 {
 	long r;
 
 	switch (cmd) {
 	case KVM_GET_CLOCK:
-		return get_clock(vm, arg);
 	case KVM_SET_CLOCK:
-		return set_clock(vm, arg);
+		return kvmclock_vm_ioctl(vm, cmd, arg);
 	case KVM_GET_TSC_KHZ:
 		return READ_ONCE(vm->arch.default_tsc_khz);
 	case KVM_SET_TSC_KHZ:

@@ -8,10 +8,11 @@
  * TSC_DEADLINE is a capability instead (userspace adds the bit). Leaf 0x15 describes the guest's
  * TSC and APIC timer, never the host's crystal. See include/cpuid.h.
  *
- * The hypervisor leaves carry KVM's signature with no paravirtual feature. Linux guests look for
+ * The hypervisor leaves carry KVM's signature, and its clock if there is one. Linux guests look for
  * it before they switch to x2APIC without interrupt remapping; kvmtool and Firecracker pass it on,
  * QEMU builds its own. A guest that issues VMCALL regardless gets -KVM_ENOSYS.
  */
+#include <asm/kvm_para.h>
 #include <cpuid.h>
 
 #define CRYSTAL_HZ        1000000000U /* the APIC timer's input clock: one tick per nanosecond */
@@ -222,7 +223,7 @@ static const struct leaf_row leaves_before_d[] = {
 static const struct leaf_row leaves_after_d[] = {
 	/* TSC and crystal, in numbers of our own */
 	{ .leaf = 0x15 },
-	/* "KVMKVMKVM", and no paravirtual feature */
+	/* "KVMKVMKVM" */
 	{ .leaf = 0x40000000, .set = { 0x40000001, 0x4b4d564b, 0x564b4d56, 0x0000004d } },
 	{ .leaf = 0x40000001 },
 	{ .leaf = 0x80000000 },
@@ -397,6 +398,12 @@ static void adjust(const struct builder *b, u32 leaf, u32 sub, const u32 *host, 
 		break;
 	case 0x15:
 		describe_tsc(b->limits->tsc_khz, regs);
+		break;
+	case KVM_CPUID_FEATURES:
+		if (b->limits->kvmclock)
+			regs[CPUID_REG_EAX] = BIT(KVM_FEATURE_CLOCKSOURCE) |
+					      BIT(KVM_FEATURE_CLOCKSOURCE2) |
+					      BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
 		break;
 	case 0x80000000:
 		regs[CPUID_REG_EAX] = min_t(u32, b->host_extended, MAX_EXTENDED);

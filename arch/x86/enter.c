@@ -244,6 +244,8 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 		return 1; /* the run loop blocks */
 	if (vcpu_take_request(vcpu, REQ_APICV))
 		backend_update_apicv(vcpu);
+	if (vcpu_take_request(vcpu, REQ_CLOCK))
+		kvmclock_update(vcpu);
 	if (vcpu_take_request(vcpu, REQ_MSR_FILTER))
 		backend_open_msrs(vcpu);
 	if (take_posted(vcpu) | vcpu_take_request(vcpu, REQ_EVENT)) {

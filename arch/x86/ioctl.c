@@ -4,7 +4,7 @@
  *
  * virt/ has checked that the caller is the VM's creator. A vCPU's ioctls run in its own context:
  * vcpu->lock held, its state loaded, vm->srcu read-locked. Left out, as no capability promises it:
- * SMM, nested state, kvmclock, SREGS2.
+ * SMM, nested state, SREGS2.
  */
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -545,8 +545,8 @@ long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 		return vcpu_set_guest_debug(vcpu, arg);
 	case KVM_TPR_ACCESS_REPORTING:
 		return vapic_ioctl_reporting(vcpu, arg);
-	case KVM_KVMCLOCK_CTRL: /* documented for a guest without kvmclock */
-		return -EINVAL;
+	case KVM_KVMCLOCK_CTRL:
+		return kvmclock_tell_stopped(vcpu);
 	default:
 		return irqchip_vcpu_ioctl(vcpu, cmd, arg);
 	}

@@ -5,12 +5,13 @@
  *
  * An MSR that is not in the table is #GP for the guest and ends KVM_GET/SET_MSRS. Left out, and
  * not advertised by CPUID either: performance monitoring, speculation control, VMX, SMM,
- * paravirtual MSRs of any hypervisor. MTRRs are kept but steer nothing: the second-level tables
+ * paravirtual MSRs but the clock's. MTRRs are kept but steer nothing: the second-level tables
  * say write-back. Everything runs in the vCPU's own thread with its state loaded.
  */
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/cpufeature.h>
+#include <asm/kvm_para.h>
 #include <asm/msr.h>
 #include <asm/processor.h>
 #include <backend.h>
@@ -192,6 +193,32 @@ static int set_tsc_adjust(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 	if (!host)
 		vcpu_adjust_tsc_offset(vcpu, value - vcpu->arch.msr.tsc_adjust);
 	vcpu->arch.msr.tsc_adjust = value;
+	return 0;
+}
+
+/* --- the VM's clock, under two numbers each --- */
+
+static bool guest_has_old_kvmclock(struct vcpu *vcpu)
+{
+	return vcpu_has_cpuid(vcpu, KVM_CPUID_FEATURES, 0, CPUID_REG_EAX, KVM_FEATURE_CLOCKSOURCE);
+}
+
+static bool guest_has_kvmclock(struct vcpu *vcpu)
+{
+	return vcpu_has_cpuid(vcpu, KVM_CPUID_FEATURES, 0, CPUID_REG_EAX, KVM_FEATURE_CLOCKSOURCE2);
+}
+
+static int set_system_time(struct vcpu *vcpu, u32 msr, u64 value, bool host)
+{
+	return kvmclock_set_system_time(vcpu, value);
+}
+
+/* Restoring the address must not write there: the guest has read what it wanted long ago. */
+static int set_wall_clock(struct vcpu *vcpu, u32 msr, u64 value, bool host)
+{
+	if (!host)
+		return kvmclock_set_wall_clock(vcpu, value);
+	vcpu->arch.msr.kvm_wall_clock = value;
 	return 0;
 }
 
@@ -402,8 +429,10 @@ static const struct msr_row msr_table[] = {
 	/* Pentium machine-check address and type: no such event ever */
 	{ 0x000, 2, MSR_R, ZERO },
 	{ MSR_IA32_TSC, 1, MSR_SAVED, .get = get_tsc, .set = set_tsc },
-	/* kvmclock's old numbers: QEMU 7.2 clears them on reset even where there is no kvmclock */
-	{ 0x011, 2, MSR_HW, .reserved = ~0ULL, ZERO },
+	{ MSR_KVM_WALL_CLOCK, 1, MSR_SAVED, .guest = guest_has_old_kvmclock,
+	  KEPT(kvm_wall_clock), .set = set_wall_clock },
+	{ MSR_KVM_SYSTEM_TIME, 1, MSR_SAVED, .guest = guest_has_old_kvmclock,
+	  KEPT(kvm_system_time), .set = set_system_time },
 	{ MSR_IA32_PLATFORM_ID, 1, MSR_R, ZERO },
 	{ MSR_IA32_APICBASE, 1, MSR_RW, .get = get_apic_base, .set = set_apic_base },
 	{ MSR_IA32_EBL_CR_POWERON, 1, MSR_RW, .reserved = ~0ULL, ZERO },
@@ -452,6 +481,10 @@ static const struct msr_row msr_table[] = {
 	{ MSR_SYSCALL_MASK, 1, MSR_SAVED, .reserved = ~0xffffffffULL, BACKEND },
 	{ MSR_FS_BASE, 2, MSR_RW | MSR_CANON, BACKEND }, /* and GS_BASE: saved with SREGS */
 	{ MSR_KERNEL_GS_BASE, 1, MSR_SAVED | MSR_CANON, BACKEND },
+	{ MSR_KVM_WALL_CLOCK_NEW, 1, MSR_SAVED, .guest = guest_has_kvmclock,
+	  KEPT(kvm_wall_clock), .set = set_wall_clock },
+	{ MSR_KVM_SYSTEM_TIME_NEW, 1, MSR_SAVED, .guest = guest_has_kvmclock,
+	  KEPT(kvm_system_time), .set = set_system_time },
 	{ MSR_K7_HWCR, 1, MSR_HW, .reserved = ~(HWCR_KEPT | HWCR_IGNORED), KEPT(hwcr),
 	  .set = set_hwcr },
 	{ MSR_TSC_AUX, 1, MSR_SAVED | MSR_RDTSCP, .reserved = ~0xffffffffULL,

@@ -21,6 +21,7 @@ int __init arch_init(void)
 
 	if (r)
 		return r;
+	kvmclock_module_init();
 	r = cpuid_host_init();
 	if (r)
 		backend_teardown();
@@ -84,7 +85,8 @@ static const struct {
 	{ KVM_CAP_XSAVE2, 4096 },		/* no component needs more */
 	/* time */
 	{ KVM_CAP_GET_TSC_KHZ, 1 },
-	{ KVM_CAP_ADJUST_CLOCK, 1 },		/* no flags: see clock.c */
+	{ KVM_CAP_ADJUST_CLOCK, KVMCLOCK_FLAGS },
+	{ KVM_CAP_KVMCLOCK_CTRL, 1 },
 	/* history: accepted, and of no consequence with an unrestricted guest */
 	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1 },	/* KVM_SET_NR_MMU_PAGES */
 	{ KVM_CAP_SET_TSS_ADDR, 1 },

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The VM's clock as a guest that knows KVM reads it: a page for each vCPU that says how to get from
+ * its TSC to the clock. Whatever userspace or a guest does to clock and TSCs, both sides agree.
+ * Source: the kernel's document "KVM-specific MSRs".
+ */
+#include <time.h>
+#include "lib.h"
+
+#define WALL_CLOCK      0x4b564d00
+#define SYSTEM_TIME     0x4b564d01
+#define OLD_SYSTEM_TIME 0x12
+#define TSC             0x10
+#define SECOND          1000000000UL
+
+#define TSC_STABLE      0x01
+#define GUEST_STOPPED   0x02
+
+/* The layout is the ABI's. */
+struct time_page {
+	uint32_t version, unused;
+	uint64_t tsc, ns;
+	uint32_t mul;
+	int8_t shift;
+	uint8_t flags, unused2[2];
+};
+
+struct wall_page {
+	uint32_t version, sec, nsec;
+};
+
+static volatile struct time_page page[2] __attribute__((aligned(64)));
+static volatile struct wall_page wall;
+
+/* --- the guest's part --- */
+
+static uint64_t read_clock(unsigned int cpu)
+{
+	volatile struct time_page *p = &page[cpu];
+	unsigned __int128 ticks;
+	uint32_t version;
+	uint64_t ns;
+
+	do {
+		version = p->version;
+		__sync_synchronize();
+		ticks = rdtsc() - p->tsc;
+		ticks = p->shift < 0 ? ticks >> -p->shift : ticks << p->shift;
+		ns = p->ns + (uint64_t)((ticks * p->mul) >> 32);
+		__sync_synchronize();
+	} while ((version & 1) || version != p->version);
+	return ns;
+}
+
+static void clock_on(unsigned int cpu, uint32_t msr)
+{
+	wrmsr(msr, (uint64_t)(uintptr_t)&page[cpu] | 1);
+}
+
+static void clock_reader(uint64_t msr)
+{
+	clock_on(0, msr);
+	for (;;)
+		guest_sync_values(1, read_clock(0), page[0].flags, page[0].version, 0);
+}
+
+static void clock_mover(uint64_t cpu)
+{
+	clock_on(cpu, SYSTEM_TIME);
+	guest_sync_values(1, read_clock(cpu), page[cpu].flags, 0, 0);
+	if (cpu)
+		wrmsr(TSC, rdtsc() + (1UL << 40));
+	for (;;)
+		guest_sync_values(1, read_clock(cpu), page[cpu].flags, 0, 0);
+}
+
+static void wall_reader(uint64_t unused)
+{
+	(void)unused;
+	wrmsr(WALL_CLOCK, (uintptr_t)&wall);
+	guest_sync_values(1, wall.sec, wall.nsec, wall.version, 0);
+}
+
+static void hostile(uint64_t end)
+{
+	static const uint64_t odd[] = { -1UL, 1UL << 46 | 1, 1UL << 63 | 1, 3 };
+
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		wrmsr(SYSTEM_TIME, odd[i]);
+		wrmsr(WALL_CLOCK, odd[i]);
+		guest_assert_eq(rdmsr(SYSTEM_TIME), odd[i]);
+	}
+	wrmsr(SYSTEM_TIME, (end - 8) | 1); /* the memory ends within the page */
+	wrmsr(WALL_CLOCK, end - 4);
+}
+
+/* --- the host's part --- */
+
+static struct kvm_clock_data get_clock(struct vm *vm)
+{
+	struct kvm_clock_data data = { 0 };
+
+	must(ioctl(vm->fd, KVM_GET_CLOCK, &data));
+	return data;
+}
+
+/* Run to the guest's next report, whose clock must be between two looks at ours. */
+static struct guest_report *expect_same_clock(struct vcpu *v)
+{
+	uint64_t before = get_clock(v->vm).clock;
+	struct guest_report *r = expect_sync(v, 1);
+	uint64_t after = get_clock(v->vm).clock;
+
+	if (r->value[1] < before || r->value[1] > after)
+		fail_msg("the guest's clock is %lu, not between %lu and %lu",
+			 (unsigned long)r->value[1], (unsigned long)before, (unsigned long)after);
+	assert_int_equal(r->value[3] & 1, 0);
+	return r;
+}
+
+static struct vcpu *reader(uint32_t msr)
+{
+	struct vcpu *v = vcpu_create(vm_create_irqchip(), 0);
+
+	vcpu_long_mode(v, clock_reader, msr);
+	return v;
+}
+
+static void the_guest_reads_what_userspace_gets(void **state)
+{
+	(void)state;
+	for (int old = 0; old < 2; old++) {
+		struct vcpu *v = reader(old ? OLD_SYSTEM_TIME : SYSTEM_TIME);
+
+		for (int i = 0; i < 50; i++)
+			assert_true(expect_same_clock(v)->value[2] & TSC_STABLE);
+		vm_free(v->vm);
+	}
+}
+
+static void set_clock_reaches_the_guest(void **state)
+{
+	struct vcpu *v = reader(SYSTEM_TIME);
+	struct kvm_clock_data data = { .clock = 1000 * SECOND };
+	uint64_t first = expect_same_clock(v)->value[1];
+
+	(void)state;
+	must(ioctl(v->vm->fd, KVM_SET_CLOCK, &data));
+	assert_in_range(expect_same_clock(v)->value[1], 1000 * SECOND, 1100 * SECOND);
+	data.clock = first; /* and back */
+	must(ioctl(v->vm->fd, KVM_SET_CLOCK, &data));
+	assert_true(expect_same_clock(v)->value[1] < 1000 * SECOND);
+	/* 500 s ago it was that time: a restored guest's clock has gone on meanwhile */
+	data = get_clock(v->vm);
+	assert_true(data.flags & KVM_CLOCK_REALTIME);
+	data.flags = KVM_CLOCK_REALTIME;
+	data.realtime -= 500 * SECOND;
+	must(ioctl(v->vm->fd, KVM_SET_CLOCK, &data));
+	assert_in_range(expect_same_clock(v)->value[1], data.clock + 500 * SECOND,
+			data.clock + 600 * SECOND);
+	/* never back */
+	data = get_clock(v->vm);
+	data.flags = KVM_CLOCK_REALTIME;
+	data.realtime += 500 * SECOND;
+	must(ioctl(v->vm->fd, KVM_SET_CLOCK, &data));
+	assert_in_range(expect_same_clock(v)->value[1], data.clock, data.clock + 100 * SECOND);
+}
+
+static void tscs_that_differ_do_not_matter(void **state)
+{
+	struct vm *vm = vm_create_irqchip();
+	struct vcpu *v[2];
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		v[i] = vcpu_create(vm, i);
+		vcpu_long_mode(v[i], clock_mover, i);
+		assert_true(expect_same_clock(v[i])->value[2] & TSC_STABLE);
+	}
+	assert_true(get_clock(vm).flags & KVM_CLOCK_TSC_STABLE);
+	expect_same_clock(v[1]); /* has moved its TSC: one page no longer serves all */
+	for (unsigned int i = 0; i < 2; i++)
+		assert_false(expect_same_clock(v[i])->value[2] & TSC_STABLE);
+	assert_false(get_clock(vm).flags & KVM_CLOCK_TSC_STABLE);
+}
+
+static void the_guest_learns_that_it_was_stopped(void **state)
+{
+	struct vcpu *v = vcpu_create(vm_create_irqchip(), 0);
+	volatile struct time_page *p = (void *)in_guest(v->vm, page);
+	struct kvm_clock_data data = { .clock = SECOND };
+
+	(void)state;
+	vcpu_long_mode(v, clock_reader, SYSTEM_TIME);
+	must_fail(EINVAL, ioctl(v->fd, KVM_KVMCLOCK_CTRL)); /* it has no clock yet */
+	assert_false(expect_same_clock(v)->value[2] & GUEST_STOPPED);
+	must(ioctl(v->fd, KVM_KVMCLOCK_CTRL));
+	assert_true(expect_same_clock(v)->value[2] & GUEST_STOPPED);
+	must(ioctl(v->vm->fd, KVM_SET_CLOCK, &data)); /* written anew, and not lost */
+	assert_true(expect_same_clock(v)->value[2] & GUEST_STOPPED);
+	p->flags &= ~GUEST_STOPPED; /* as the guest does when it has seen it */
+	must(ioctl(v->vm->fd, KVM_SET_CLOCK, &data));
+	assert_false(expect_same_clock(v)->value[2] & GUEST_STOPPED);
+}
+
+static void the_wall_clock_is_that_of_the_start(void **state)
+{
+	struct vcpu *v = vcpu_create(vm_create_irqchip(), 0);
+	struct guest_report *r;
+	uint64_t started;
+
+	(void)state;
+	vcpu_long_mode(v, wall_reader, 0);
+	r = expect_sync(v, 1);
+	started = time(NULL) - get_clock(v->vm).clock / SECOND;
+	assert_in_range(r->value[1], started - 2, started + 2);
+	assert_true(r->value[2] < SECOND);
+	assert_true(r->value[3] && !(r->value[3] & 1));
+}
+
+static void addresses_outside_memory_are_harmless(void **state)
+{
+	struct vcpu *v = vcpu_create(vm_create_irqchip(), 0);
+
+	(void)state;
+	vcpu_long_mode(v, hostile, v->vm->mem_size);
+	expect_done(v);
+}
+
+static void the_clock_is_saved_with_the_msrs(void **state)
+{
+	struct vcpu *v = reader(SYSTEM_TIME);
+	uint64_t value;
+
+	(void)state;
+	expect_same_clock(v);
+	value = vcpu_get_msr(v, SYSTEM_TIME);
+	assert_int_equal(value & 1, 1);
+	assert_int_equal(vcpu_set_msr(v, SYSTEM_TIME, 0), 1);
+	assert_int_equal(vcpu_set_msr(v, SYSTEM_TIME, value), 1);
+	((struct time_page *)in_guest(v->vm, page))->mul = 0; /* written anew after a restore */
+	expect_same_clock(v);
+}
+
+static const struct CMUnitTest tests[] = {
+	TEST(the_guest_reads_what_userspace_gets), TEST(set_clock_reaches_the_guest),
+	TEST(tscs_that_differ_do_not_matter),      TEST(the_guest_learns_that_it_was_stopped),
+	TEST(the_wall_clock_is_that_of_the_start), TEST(addresses_outside_memory_are_harmless),
+	TEST(the_clock_is_saved_with_the_msrs),
+};
+
+TEST_MAIN("guest_clock", tests)
