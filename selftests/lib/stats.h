@@ -49,7 +49,10 @@ struct exits {
 	uint64_t n;
 };
 #define COST(...) ((const struct exits[3]){ __VA_ARGS__ })
-/* Between the samples there were these exits and no others; the host's own interrupts don't count. */
+/*
+ * Between the samples there were these exits and no others. The host's own interrupts don't count,
+ * and neither do the exits of a loop of PAUSE, which are an offer to the other vCPUs.
+ */
 void expect_exits(const struct sample *a, const struct sample *b, const struct exits *want,
 		  size_t n);
 
