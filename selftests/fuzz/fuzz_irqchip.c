@@ -3,7 +3,7 @@
  * The whole interrupt-controller core under a stream of operations: register writes of several
  * vCPUs, lines, MSIs, EOIs, time, state images, mode switches, routing changes. After each
  * operation the invariants are checked against the raw state: the input is only a way to get there.
- * A broken invariant traps. Which of them can fail is shown by selftests/mutants.
+ * A broken invariant traps. Which of them can fail is shown by selftests/seeds.
  *
  * Built as a libFuzzer target; see selftests/fuzz/Makefile.
  */
