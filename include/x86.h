@@ -206,10 +206,10 @@ struct vm_arch {
 	struct msr_filter __rcu
 		*msr_filter; /* NULL: none; written under vm->lock, read under srcu */
 	spinlock_t tsc_lock;
-	s64 tsc_offset;      /* of vCPUs whose TSCs run together; under tsc_lock */
-	bool tsc_was_set;    /* by userspace; under tsc_lock */
-	u64 clock_tsc;       /* when the host's TSC was this, the VM's clock was: */
-	u64 clock_ns;        /* both under tsc_lock; see kvmclock.c */
+	s64 tsc_offset;   /* of vCPUs whose TSCs run together; under tsc_lock */
+	bool tsc_was_set; /* by userspace; under tsc_lock */
+	u64 clock_tsc;    /* when the host's TSC was this, the VM's clock was: */
+	u64 clock_ns;     /* both under tsc_lock; see kvmclock.c */
 	u32 default_tsc_khz;
 };
 

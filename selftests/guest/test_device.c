@@ -527,6 +527,40 @@ static void posted_to_a_sleeping_vcpu(void **state)
 	stop(vm);
 }
 
+#define CPU1 "/sys/devices/system/cpu/cpu1/online"
+
+/* The CPU on which it fell asleep, and which the device would tell, goes offline. */
+static void posted_to_a_sleeper_whose_cpu_is_gone(void **state)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_HALT_POLL, .args = { 0 } };
+	struct vm *vm;
+	struct vcpu *v;
+	struct device *d;
+
+	(void)state;
+	need_iommu();
+	need_two_cpus();
+	if (access(CPU1, W_OK))
+		skip_because("this machine's CPUs can't be switched off");
+	vm = vm_new(XAPIC);
+	must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	v = add_vcpu(vm, HALTS);
+	d = device_new(vm);
+	ROUTES(vm, TO(0, VECTOR));
+	start(vm);
+	wait_for_posting(d);
+	for (int i = 0; i < 10; i++) {
+		pin_thread(v->thread, 1);
+		raise_and_see(d); /* there */
+		assert_int_equal(write_file(CPU1, "0"), 0);
+		raise_and_see(d);
+		assert_int_equal(write_file(CPU1, "1"), 0);
+	}
+	assert_posts(d, true);
+	assert_adds_up(d);
+	stop(vm);
+}
+
 /* Notifications that found a CPU which was not in the guest. */
 static uint64_t misled(void)
 {
@@ -998,21 +1032,14 @@ static void without_posting_nothing_is_lost(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	DEVICE_TEST(posted_to_a_running_vcpu),
-	DEVICE_TEST(posted_to_a_preempted_vcpu),
-	DEVICE_TEST(posted_to_a_sleeping_vcpu),
-	DEVICE_TEST(posted_to_a_vcpu_at_rest),
-	DEVICE_TEST(posted_to_a_migrating_vcpu),
-	DEVICE_TEST(posting_follows_the_route),
-	DEVICE_TEST(routes_change_under_fire),
-	DEVICE_TEST(only_what_can_be_posted_is),
-	DEVICE_TEST(posting_follows_the_lapic),
-	DEVICE_TEST(producer_comes_and_goes),
-	DEVICE_TEST(irqfd_comes_and_goes),
-	DEVICE_TEST(vm_ends_under_its_device),
-	DEVICE_TEST(two_devices),
-	DEVICE_TEST(second_vm_of_an_eventfd),
-	DEVICE_TEST(without_posting_nothing_is_lost),
+	DEVICE_TEST(posted_to_a_running_vcpu),   DEVICE_TEST(posted_to_a_preempted_vcpu),
+	DEVICE_TEST(posted_to_a_sleeping_vcpu),  DEVICE_TEST(posted_to_a_sleeper_whose_cpu_is_gone),
+	DEVICE_TEST(posted_to_a_vcpu_at_rest),   DEVICE_TEST(posted_to_a_migrating_vcpu),
+	DEVICE_TEST(posting_follows_the_route),  DEVICE_TEST(routes_change_under_fire),
+	DEVICE_TEST(only_what_can_be_posted_is), DEVICE_TEST(posting_follows_the_lapic),
+	DEVICE_TEST(producer_comes_and_goes),    DEVICE_TEST(irqfd_comes_and_goes),
+	DEVICE_TEST(vm_ends_under_its_device),   DEVICE_TEST(two_devices),
+	DEVICE_TEST(second_vm_of_an_eventfd),    DEVICE_TEST(without_posting_nothing_is_lost),
 };
 
 TEST_MAIN("guest_device", tests)
