@@ -504,7 +504,7 @@ static uint64_t pause_exits(uint64_t disabled, uint64_t n)
 
 static void pause_loops_exit(void **state)
 {
-	char gap[16], window[16];
+	char gap[16], window[16], now[16], parameters[64];
 
 	(void)state;
 	need_apicvisor();
@@ -521,7 +521,11 @@ static void pause_loops_exit(void **state)
 	assert_int_equal(pause_exits(KVM_X86_DISABLE_EXITS_PAUSE, 20000), 0);
 	reload_module("ple_gap=0");
 	assert_int_equal(pause_exits(0, 20000), 0);
-	reload_module("ple_gap=128");
+	/* the window shows 0 then: it has to be given again */
+	snprintf(parameters, sizeof(parameters), "ple_gap=%s ple_window=%s", gap, window);
+	reload_module(parameters);
+	module_parameter("ple_window", now, sizeof(now));
+	assert_string_equal(now, window);
 }
 
 static volatile uint64_t turn;

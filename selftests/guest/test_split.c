@@ -208,8 +208,8 @@ static void *ask_for_exits(void *arg)
  */
 static void no_eoi_is_held_back(void **state)
 {
-	const uint64_t rounds = 50;
-	struct vcpu *v = split_guest(level_by_level_payload, rounds);
+	const uint64_t rounds = 50, limit = 5000;
+	struct vcpu *v = split_guest(level_by_level_payload, limit);
 	uint64_t seen = 0, before_the_signal = 0;
 	pthread_t thread;
 	int ret = 0;
@@ -219,7 +219,8 @@ static void no_eoi_is_held_back(void **state)
 	route_msi(v->vm, PIN, MSI_LEVEL | VECTOR);
 	expect_sync(v, 0); /* until then its LAPIC refuses messages */
 	assert_int_equal(pthread_create(&thread, NULL, ask_for_exits, v), 0);
-	while (seen < rounds && !ret && !v->stop) {
+	/* Until the one has met the other; if it never does, nothing was tested. */
+	while ((seen < rounds || !before_the_signal) && seen < limit && !ret && !v->stop) {
 		vm_irq_line(v->vm, PIN, 1);
 		while ((ret = vcpu_run_raw(v)) == -EINTR && !v->stop) {
 			v->run->immediate_exit = 0;
@@ -235,8 +236,8 @@ static void no_eoi_is_held_back(void **state)
 	v->stop = true;
 	pthread_join(thread, NULL);
 	assert_int_equal(ret, 0);
-	assert_int_equal(seen, rounds);
-	assert_true(before_the_signal > 0); /* else nothing was tested */
+	assert_true(seen >= rounds);
+	assert_true(before_the_signal > 0);
 }
 
 /* --- ExtINT --- */
