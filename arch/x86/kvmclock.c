@@ -91,7 +91,11 @@ void kvmclock_changed(struct vm *vm)
 	struct vcpu *vcpu;
 	u32 i;
 
+	/* What has changed before the look at who wants to know; kvmclock_set_system_time() */
+	smp_mb();
 	vm_for_each_vcpu (vm, i, vcpu) {
+		if (!(READ_ONCE(vcpu->arch.msr.kvm_system_time) & 1))
+			continue;
 		vcpu_set_request(vcpu, REQ_CLOCK);
 		vcpu_kick(vcpu);
 	}
@@ -146,9 +150,10 @@ void kvmclock_update(struct vcpu *vcpu)
 
 int kvmclock_set_system_time(struct vcpu *vcpu, u64 value)
 {
-	vcpu->arch.msr.kvm_system_time = value;
+	WRITE_ONCE(vcpu->arch.msr.kvm_system_time, value);
 	vcpu->arch.was_stopped = false;
-	kvmclock_changed(vcpu->vm); /* a vCPU that comes late may have another TSC */
+	/* All: a vCPU that comes late may have another TSC. In there is the barrier's partner. */
+	kvmclock_changed(vcpu->vm);
 	return 0;
 }
 
