@@ -211,17 +211,19 @@ int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len)
 }
 
 /* Fetch up to the end of the page that holds byte @have, behind the @have bytes already there. */
-static int fetch_more(struct vcpu *vcpu, u64 la, u8 *bytes, unsigned int have)
+static int fetch_more(struct vcpu *vcpu, u64 la, u8 *bytes, unsigned int *have)
 {
 	unsigned int n =
-		min_t(unsigned int, GINSN_MAX_LEN - have, PAGE_SIZE - offset_in_page(la + have));
+		min_t(unsigned int, GINSN_MAX_LEN - *have, PAGE_SIZE - offset_in_page(la + *have));
 	gpa_t gpa;
 	int r;
 
-	r = translate(vcpu, la + have, GWALK_FETCH, &gpa);
+	r = translate(vcpu, la + *have, GWALK_FETCH, &gpa);
 	if (!r)
-		r = vm_read_guest(vcpu->vm, gpa, bytes + have, n);
-	return r ? r : (int)(have + n);
+		r = vm_read_guest(vcpu->vm, gpa, bytes + *have, n);
+	if (!r)
+		*have += n;
+	return r;
 }
 
 static u32 segment_rights(const struct kvm_segment *s)
@@ -280,7 +282,8 @@ static int decode_at_rip(struct vcpu *vcpu, struct x86_mmio *m)
 	u8 bytes[GINSN_MAX_LEN] = {};
 	enum ginsn_mode mode;
 	struct ginsn insn;
-	int have = 0, r;
+	unsigned int have = 0;
+	int r;
 	u64 la;
 
 	instruction_state(vcpu, st);
@@ -288,12 +291,11 @@ static int decode_at_rip(struct vcpu *vcpu, struct x86_mmio *m)
 			  vcpu->arch.efer & EFER_LMA, st->seg[GINSN_CS].ar);
 	la = mode == GINSN_MODE_64 ? st->rip : (u32)(st->seg[GINSN_CS].base + st->rip);
 	do {
-		r = fetch_more(vcpu, la, bytes, have);
+		r = fetch_more(vcpu, la, bytes, &have);
 		if (r == 1)
 			return 2;
 		if (r < 0)
 			return io_emulation_failed(vcpu, bytes, have);
-		have = r;
 		r = ginsn_decode(&insn, bytes, have, mode);
 	} while (r == -ENODATA && have < GINSN_MAX_LEN);
 	if (r == -E2BIG)

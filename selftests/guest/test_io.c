@@ -329,6 +329,33 @@ static void mmio_mov(void **state)
 	expect_done(v);
 }
 
+static uint8_t two_pages[8192] __attribute__((aligned(4096)));
+
+static void crossing_payload(uint64_t arg)
+{
+	/* mov %esi,-0x10(%rdi); ret */
+	static const uint8_t code[] = { 0x89, 0x77, 0xf0, 0xc3 };
+
+	for (uint32_t before = 0; before < sizeof(code); before++) {
+		uint8_t *at = two_pages + 4096 - before;
+
+		for (size_t i = 0; i < sizeof(code); i++)
+			((volatile uint8_t *)at)[i] = code[i];
+		((void (*)(uint64_t, uint32_t))(uintptr_t)at)(arg + 16, 0x11 * before);
+	}
+}
+
+/* 0 to 3 bytes of it lie before the boundary. */
+static void mmio_instruction_crosses_pages(void **state)
+{
+	struct vcpu *v = guest_new(crossing_payload, GUEST_MMIO);
+
+	(void)state;
+	for (uint32_t before = 0; before < 4; before++)
+		assert_int_equal(*(uint32_t *)expect_mmio(v, true, GUEST_MMIO, 4), 0x11 * before);
+	expect_done(v);
+}
+
 static void mmio_extend_payload(uint64_t arg)
 {
 	uint64_t rax;
@@ -677,6 +704,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(rep_outs_into_a_fault),
 	TEST(ins_to_read_only_memory),
 	TEST(mmio_mov),
+	TEST(mmio_instruction_crosses_pages),
 	TEST(mmio_zero_and_sign_extension),
 	TEST(mmio_read_modify_write),
 	TEST(mmio_reads_for_flags),
