@@ -231,6 +231,9 @@ void backend_cache_reg(struct vcpu *vcpu, enum vcpu_reg reg);
 		(vcpu)->arch.regs_dirty |= BIT(r); \
 	} while (0)
 
+/* The operand of WRMSR and XSETBV. */
+#define vcpu_edx_eax(vcpu) ((u32)(vcpu)->arch.regs[REG_RAX] | (vcpu)->arch.regs[REG_RDX] << 32)
+
 /* --- arch/x86/events.c --- */
 
 /* Raise an exception in the guest (merging to #DF or triple fault as the SDM's table says). */

@@ -101,34 +101,39 @@ static size_t finish(struct image *im)
 	return header->data_offset + im->n * sizeof(u64);
 }
 
-static ssize_t vm_stats_read(struct file *file, char __user *to, size_t size, loff_t *pos)
+/* Of @vcpu, or of all of the VM's (NULL). */
+static ssize_t stats_read(struct vm *vm, struct vcpu *vcpu, char __user *to, size_t size,
+			  loff_t *pos)
 {
 	struct image *im = kvzalloc(sizeof(*im), GFP_KERNEL);
-	struct vm *vm = file->private_data;
+	char *id;
 	ssize_t r;
 
 	if (!im)
 		return -ENOMEM;
-	snprintf(im->file + ID_OFF, NAME_SIZE, "kvm-%d", vm->creator);
-	stats_sum_vm(&im->counters, vm);
+	id = im->file + ID_OFF;
+	if (vcpu) {
+		snprintf(id, NAME_SIZE, "kvm-%d/vcpu-%u", vm->creator, vcpu->id);
+		stats_sum_vcpu(&im->counters, vcpu);
+	} else {
+		snprintf(id, NAME_SIZE, "kvm-%d", vm->creator);
+		stats_sum_vm(&im->counters, vm);
+	}
 	r = simple_read_from_buffer(to, size, pos, im->file, finish(im));
 	kvfree(im);
 	return r;
 }
 
+static ssize_t vm_stats_read(struct file *file, char __user *to, size_t size, loff_t *pos)
+{
+	return stats_read(file->private_data, NULL, to, size, pos);
+}
+
 static ssize_t vcpu_stats_read(struct file *file, char __user *to, size_t size, loff_t *pos)
 {
-	struct image *im = kvzalloc(sizeof(*im), GFP_KERNEL);
 	struct vcpu *vcpu = file->private_data;
-	ssize_t r;
 
-	if (!im)
-		return -ENOMEM;
-	snprintf(im->file + ID_OFF, NAME_SIZE, "kvm-%d/vcpu-%u", vcpu->vm->creator, vcpu->id);
-	stats_sum_vcpu(&im->counters, vcpu);
-	r = simple_read_from_buffer(to, size, pos, im->file, finish(im));
-	kvfree(im);
-	return r;
+	return stats_read(vcpu->vm, vcpu, to, size, pos);
 }
 
 /* --- the descriptor --- */

@@ -151,11 +151,6 @@ static void set_edx_eax(struct vcpu *vcpu, u64 value)
 	vcpu->arch.regs[REG_RDX] = value >> 32;
 }
 
-static u64 edx_eax(const struct vcpu *vcpu)
-{
-	return (u32)vcpu->arch.regs[REG_RAX] | vcpu->arch.regs[REG_RDX] << 32;
-}
-
 static int complete_rdmsr(struct vcpu *vcpu)
 {
 	bool failed = READ_ONCE(vcpu->run->msr.error);
@@ -185,7 +180,7 @@ static int refuse(struct vcpu *vcpu, u32 reason, u32 msr, bool write)
 	vcpu->arch.msr_exit_rip = vcpu_reg(vcpu, REG_RIP);
 	if (write) {
 		run->exit_reason = KVM_EXIT_X86_WRMSR;
-		run->msr.data = edx_eax(vcpu);
+		run->msr.data = vcpu_edx_eax(vcpu);
 		vcpu->arch.complete = complete_wrmsr;
 	} else {
 		run->exit_reason = KVM_EXIT_X86_RDMSR;
@@ -221,6 +216,6 @@ int msr_insn_write(struct vcpu *vcpu)
 
 	if (!msr_allowed(vcpu->vm, msr, true))
 		return refuse(vcpu, KVM_MSR_EXIT_REASON_FILTER, msr, true);
-	r = msr_set(vcpu, msr, edx_eax(vcpu), false);
+	r = msr_set(vcpu, msr, vcpu_edx_eax(vcpu), false);
 	return r ? refuse(vcpu, reason_of(r), msr, true) : finish(vcpu, false);
 }

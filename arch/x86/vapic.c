@@ -118,10 +118,11 @@ void vapic_before_entry(struct vcpu *vcpu)
 void vapic_after_exit(struct vcpu *vcpu)
 {
 	struct x86_vapic *vapic = &vcpu->arch.vapic;
-	u32 now = vlapic_reg(&vcpu->arch.apic, LAPIC_TPR) & 0xff, tpr = 0;
+	u32 now, tpr = 0;
 
 	if (likely(!vapic->gpa) || !in_use(vcpu) || vapic->tpr < 0)
 		return;
+	now = vlapic_reg(&vcpu->arch.apic, LAPIC_TPR) & 0xff;
 	/* The guest has used the register: that counts, and goes to memory with the next entry. */
 	if (now != (u32)vapic->tpr || vm_read_guest(vcpu->vm, vapic->gpa, &tpr, 1) || tpr == now)
 		return;

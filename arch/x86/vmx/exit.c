@@ -188,11 +188,6 @@ static int handle_vmcall(struct vcpu *vcpu)
 	return skip(vcpu);
 }
 
-static u64 edx_eax(struct vcpu *vcpu)
-{
-	return (u32)vcpu->arch.regs[REG_RAX] | vcpu->arch.regs[REG_RDX] << 32;
-}
-
 /*
  * Quirk MWAIT_NEVER_UD_FAULTS: to a guest whose CPUID has no MONITOR, both are NOPs. Where
  * it has them they may be NOPs as well: a store to the line, or an interrupt, could have come.
@@ -210,7 +205,7 @@ static int handle_xsetbv(struct vcpu *vcpu)
 	u32 index = vcpu->arch.regs[REG_RCX];
 
 	/* The processor has checked CR4.OSXSAVE; CPL is ours. */
-	return skip_or_gp(vcpu, backend_cpl(vcpu) || regs_set_xcr(vcpu, index, edx_eax(vcpu)));
+	return skip_or_gp(vcpu, backend_cpl(vcpu) || regs_set_xcr(vcpu, index, vcpu_edx_eax(vcpu)));
 }
 
 /* A switch through a task gate or TSS: no 64-bit guest and no current 32-bit one does it. */
