@@ -292,16 +292,6 @@ static void sender(uint64_t arg)
 	stop_receiver = 1;
 }
 
-static void run_on(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		fail_msg("CPU %d: %s", cpu, strerror(errno));
-}
-
 static void check_receiver(enum apic_mode m, const struct sample s[3])
 {
 	uint64_t loaded = grown(&s[0], &s[1], "exit.external_interrupt");
@@ -327,8 +317,7 @@ static void posting_to_a_running_vcpu(void **state)
 {
 	(void)state;
 	need_apicvisor();
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		skip_because("two CPUs are needed");
+	need_two_cpus();
 	for (enum apic_mode m = XAPIC; m <= X2APIC; m++) {
 		struct vm *vm = vm_create_irqchip();
 		struct vcpu *s = vcpu_create(vm, 0), *r = vcpu_create(vm, 1);
@@ -337,9 +326,9 @@ static void posting_to_a_running_vcpu(void **state)
 		vcpu_long_mode(s, sender, 0);
 		vcpu_long_mode(r, receiver, 0);
 		in_guest(vm, mode) = m;
-		run_on(1);
+		pin_thread(pthread_self(), 1);
 		vcpu_start(r); /* stays where it was started */
-		run_on(0);
+		pin_thread(pthread_self(), 0);
 		for (uint64_t i = 0; i < 3; i++) {
 			expect_sync(s, i + 1);
 			sample[i] = take_sample(r);

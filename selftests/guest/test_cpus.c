@@ -54,15 +54,6 @@ static void own_msrs_payload(uint64_t id)
 	}
 }
 
-static void pin(pthread_t thread, int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	assert_int_equal(pthread_setaffinity_np(thread, sizeof(set), &set), 0);
-}
-
 static void wait_beat(struct vcpu *v)
 {
 	uint64_t before = in_guest(v->vm, beats)[v->id];
@@ -72,12 +63,6 @@ static void wait_beat(struct vcpu *v)
 			vcpu_stop(v); /* says why */
 		sched_yield();
 	}
-}
-
-static void need_two_cpus(void)
-{
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		skip_because("one CPU");
 }
 
 /* Two vCPUs change places, meet on one CPU, part again. */
@@ -97,7 +82,7 @@ static void vcpus_that_move(void **state)
 	for (unsigned int round = 0; round < 24; round++) {
 		for (int i = 0; i < 2; i++) {
 			cpu[i] = (round >> i) & 1;
-			pin(v[i]->thread, cpu[i]);
+			pin_thread(v[i]->thread, cpu[i]);
 		}
 		wait_beat(v[0]);
 		wait_beat(v[1]);
@@ -122,7 +107,7 @@ static void host_keeps_its_tsc_aux(void **state)
 	uint64_t fs, gs, fs_after, gs_after;
 
 	(void)state;
-	pin(pthread_self(), 0);
+	pin_thread(pthread_self(), 0);
 	syscall(158 /* arch_prctl */, 0x1001 /* ARCH_SET_GS */, 0x5000UL);
 	syscall(158, 0x1003 /* ARCH_GET_FS */, &fs);
 	syscall(158, 0x1004 /* ARCH_GET_GS */, &gs);
@@ -137,8 +122,6 @@ static void host_keeps_its_tsc_aux(void **state)
 	assert_int_equal(gs_after, 0x5000);
 }
 
-#define CPU1 "/sys/devices/system/cpu/cpu1/online"
-
 /* A CPU goes while a VMCS is active on it, and comes back: the vCPU runs on, here and there. */
 static void cpu_goes_offline(void **state)
 {
@@ -147,25 +130,25 @@ static void cpu_goes_offline(void **state)
 
 	(void)state;
 	need_two_cpus();
-	if (access(CPU1, W_OK))
+	if (access(CPU1_ONLINE, W_OK))
 		skip_because("this machine's CPUs can't be switched off");
 	CPU_ZERO(&all);
 	CPU_SET(0, &all);
 	CPU_SET(1, &all);
 	vcpu_start(v);
 	for (int i = 0; i < 3; i++) {
-		pin(v->thread, 1);
+		pin_thread(v->thread, 1);
 		wait_beat(v);
-		assert_int_equal(write_file(CPU1, "0"), 0);
+		assert_int_equal(write_file(CPU1_ONLINE, "0"), 0);
 		wait_beat(v);
 		/* one that has never run there, and goes away while the CPU is gone */
 		other = guest_new(aux_payload, 1);
 		expect_sync(other, 1);
 		vm_free(other->vm);
-		assert_int_equal(write_file(CPU1, "1"), 0);
+		assert_int_equal(write_file(CPU1_ONLINE, "1"), 0);
 		assert_int_equal(pthread_setaffinity_np(v->thread, sizeof(all), &all), 0);
 	}
-	pin(v->thread, 1);
+	pin_thread(v->thread, 1);
 	wait_beat(v);
 	in_guest(v->vm, stop_guest) = 1;
 	vcpu_join(v);
@@ -178,20 +161,20 @@ static void vm_destroyed_after_its_cpu(void **state)
 
 	(void)state;
 	need_two_cpus();
-	if (access(CPU1, W_OK))
+	if (access(CPU1_ONLINE, W_OK))
 		skip_because("this machine's CPUs can't be switched off");
 	vcpu_start(v);
-	pin(v->thread, 1);
+	pin_thread(v->thread, 1);
 	wait_beat(v);
 	in_guest(v->vm, stop_guest) = 1;
 	vcpu_join(v);
-	assert_int_equal(write_file(CPU1, "0"), 0);
+	assert_int_equal(write_file(CPU1_ONLINE, "0"), 0);
 	vm_free(v->vm);
-	assert_int_equal(write_file(CPU1, "1"), 0);
+	assert_int_equal(write_file(CPU1_ONLINE, "1"), 0);
 	v = guest_new(aux_payload, 1);
-	pin(pthread_self(), 1);
+	pin_thread(pthread_self(), 1);
 	expect_sync(v, 1);
-	pin(pthread_self(), 0);
+	pin_thread(pthread_self(), 0);
 }
 
 static const struct CMUnitTest tests[] = {

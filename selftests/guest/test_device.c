@@ -221,21 +221,6 @@ static void need_iommu(void)
 		skip_because("apv_iommu.ko is not here");
 }
 
-static void need_two_cpus(void)
-{
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		skip_because("two CPUs are needed");
-}
-
-static void pin_thread(pthread_t thread, int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	assert_int_equal(pthread_setaffinity_np(thread, sizeof(set), &set), 0);
-}
-
 static int raise_irqs(const struct device *d, uint32_t n, uint32_t interval_ns,
 		      enum iommu_context context)
 {
@@ -499,24 +484,24 @@ static void posted_to_a_preempted_vcpu(void **state)
 	stop(vm);
 }
 
+/* The same, with a vCPU that sleeps at once when it has nothing to do. */
+static struct device *device_of_a_sleeper(void)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_HALT_POLL, .args = { 0 } };
+	struct device *d = device_that_posts(HALTS);
+
+	must(ioctl(d->vm->fd, KVM_ENABLE_CAP, &cap));
+	return d;
+}
+
 /* Each comes to a vCPU that has handled the one before and sleeps, or is about to. */
 static void posted_to_a_sleeping_vcpu(void **state)
 {
-	struct kvm_enable_cap cap = { .cap = KVM_CAP_HALT_POLL, .args = { 0 } };
-	struct vm *vm;
-	struct vcpu *v;
 	struct device *d;
 
 	(void)state;
 	need_iommu();
-	vm = vm_new(XAPIC);
-	must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
-	v = add_vcpu(vm, HALTS);
-	d = device_new(vm);
-	ROUTES(vm, TO(0, VECTOR));
-	start(vm);
-	wait_for_posting(d);
-	(void)v;
+	d = device_of_a_sleeper();
 	for (int i = 0; i < 200 || (posts && counters(d).woke < 50); i++) {
 		raise_and_see(d);
 		must(raise_irqs(d, 1 + i % 3, (uint32_t)i * 1000, IOMMU_HARDIRQ));
@@ -524,41 +509,30 @@ static void posted_to_a_sleeping_vcpu(void **state)
 	}
 	assert_posts(d, true);
 	assert_adds_up(d);
-	stop(vm);
+	stop(d->vm);
 }
-
-#define CPU1 "/sys/devices/system/cpu/cpu1/online"
 
 /* The CPU on which it fell asleep, and which the device would tell, goes offline. */
 static void posted_to_a_sleeper_whose_cpu_is_gone(void **state)
 {
-	struct kvm_enable_cap cap = { .cap = KVM_CAP_HALT_POLL, .args = { 0 } };
-	struct vm *vm;
-	struct vcpu *v;
 	struct device *d;
 
 	(void)state;
 	need_iommu();
 	need_two_cpus();
-	if (access(CPU1, W_OK))
+	if (access(CPU1_ONLINE, W_OK))
 		skip_because("this machine's CPUs can't be switched off");
-	vm = vm_new(XAPIC);
-	must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
-	v = add_vcpu(vm, HALTS);
-	d = device_new(vm);
-	ROUTES(vm, TO(0, VECTOR));
-	start(vm);
-	wait_for_posting(d);
+	d = device_of_a_sleeper();
 	for (int i = 0; i < 10; i++) {
-		pin_thread(v->thread, 1);
+		pin_thread(d->vm->vcpu[0]->thread, 1);
 		raise_and_see(d); /* there */
-		assert_int_equal(write_file(CPU1, "0"), 0);
+		assert_int_equal(write_file(CPU1_ONLINE, "0"), 0);
 		raise_and_see(d);
-		assert_int_equal(write_file(CPU1, "1"), 0);
+		assert_int_equal(write_file(CPU1_ONLINE, "1"), 0);
 	}
 	assert_posts(d, true);
 	assert_adds_up(d);
-	stop(vm);
+	stop(d->vm);
 }
 
 /* Notifications that found a CPU which was not in the guest. */

@@ -100,15 +100,6 @@ static void waker_payload(uint64_t rounds)
 	}
 }
 
-static void pin(struct vcpu *v, int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	assert_int_equal(pthread_setaffinity_np(v->thread, sizeof(set), &set), 0);
-}
-
 /* The sleeper is vCPU 1. Each has a CPU of its own: polling is for those that nobody else wants. */
 static struct vcpu *run_pair(struct vm *vm)
 {
@@ -116,9 +107,9 @@ static struct vcpu *run_pair(struct vm *vm)
 	struct vcpu *sleeper = add_vcpu(vm, sleeper_payload, ROUNDS);
 
 	vcpu_start(sleeper);
-	pin(sleeper, sysconf(_SC_NPROCESSORS_ONLN) > 1);
+	pin_thread(sleeper->thread, sysconf(_SC_NPROCESSORS_ONLN) > 1);
 	vcpu_start(waker);
-	pin(waker, 0);
+	pin_thread(waker->thread, 0);
 	vcpu_join(waker);
 	vcpu_join(sleeper);
 	return sleeper;
@@ -544,7 +535,6 @@ static void a_spinner_yields_to_whom_it_waits_for(void **state)
 {
 	struct vm *vm = vm_create_irqchip();
 	uint64_t yielded;
-	cpu_set_t one;
 	char gap[16];
 
 	(void)state;
@@ -552,9 +542,7 @@ static void a_spinner_yields_to_whom_it_waits_for(void **state)
 	module_parameter("ple_gap", gap, sizeof(gap));
 	if (!strcmp(gap, "0"))
 		skip_because("the processor has no PAUSE-loop exiting");
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	pin_thread(pthread_self(), 0); /* threads inherit it */
 	for (unsigned int i = 0; i < 2; i++) {
 		vcpu_long_mode(vcpu_create(vm, i), wait_for_turn, i);
 		vcpu_start(vm->vcpu[i]);

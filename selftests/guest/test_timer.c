@@ -75,16 +75,6 @@ static void for_each_keeper(void (*test)(enum keeper))
 			test(k);
 }
 
-static void run_on(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		fail_msg("CPU %d: %s", cpu, strerror(errno));
-}
-
 /* --- what an expiry costs --- */
 
 /* Armed before the first report; after the second one, the same time without expiries. */
@@ -124,9 +114,9 @@ static struct expiry_cost cost_of_expiries(enum keeper k, enum apic_mode m, int 
 	struct expiry_cost cost;
 	uint64_t idle;
 
-	run_on(0);
+	pin_thread(pthread_self(), 0);
 	expect_sync(v, 1);
-	run_on(cpu);
+	pin_thread(pthread_self(), cpu);
 	for (uint64_t i = 2; i <= 5; i++) {
 		expect_sync(v, i);
 		s[i - 1] = take_sample(v);
@@ -176,8 +166,7 @@ static void expiries(enum keeper k)
 static void expiry_costs_one_exit_or_none(void **state)
 {
 	(void)state;
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		skip_because("two CPUs are needed");
+	need_two_cpus();
 	for_each_keeper(expiries);
 }
 
@@ -381,13 +370,10 @@ static void meet_deadlines(uint64_t arg)
 static void deadlines(enum keeper k, enum apic_mode m, bool moving)
 {
 	struct vcpu *v = new_vcpu(k, m, meet_deadlines);
-	cpu_set_t set;
 
 	vcpu_start(v);
 	for (int cpu = 0; !in_guest(v->vm, finished); cpu ^= moving) {
-		CPU_ZERO(&set);
-		CPU_SET(cpu, &set);
-		assert_int_equal(pthread_setaffinity_np(v->thread, sizeof(set), &set), 0);
+		pin_thread(v->thread, cpu);
 		sched_yield();
 	}
 	in_guest(v->vm, may_end) = 1;

@@ -154,6 +154,24 @@ int write_file(const char *path, const char *text)
 	return ret;
 }
 
+void pin_thread(pthread_t thread, int cpu)
+{
+	cpu_set_t set;
+	int e;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	e = pthread_setaffinity_np(thread, sizeof(set), &set);
+	if (e)
+		fail_msg("CPU %d: %s", cpu, strerror(e));
+}
+
+void need_two_cpus(void)
+{
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		skip_because("two CPUs are needed");
+}
+
 int load_module(const char *path, const char *parameters)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

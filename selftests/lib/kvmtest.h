@@ -203,6 +203,12 @@ int reap(pid_t pid);
 long meminfo_kb(const char *name);
 /* Write @text to @path; 0 or -errno. */
 int write_file(const char *path, const char *text);
+/* Let a thread run on this CPU alone. */
+void pin_thread(pthread_t thread, int cpu);
+/* Skip the test on a machine with one CPU. */
+void need_two_cpus(void);
+/* Switches CPU 1, with write_file(); not there where CPUs can't be. */
+#define CPU1_ONLINE "/sys/devices/system/cpu/cpu1/online"
 /* Load a kernel module file; 0 or -errno. */
 int load_module(const char *path, const char *parameters);
 /* Remove a module without waiting; 0 or -errno (-EWOULDBLOCK: in use). */
