@@ -98,6 +98,11 @@ check-clients:
 check-upstream:
 	@tools/check/upstream $(TEST)
 
+## make bench          the module beside in-tree KVM, in ticks of the emulated CPU: exits, interrupts, memory,
+##                     guests; a table, and JSON, CSV and SVG in build/bench; BENCH=NAME for some
+bench:
+	@tools/bench/bench $(BENCH)
+
 ## make lint           clang-format, W=1, sparse, clang build and analyzer, shellcheck, Python
 lint:
 	@tools/check/lint
@@ -119,4 +124,4 @@ install: module
 clean:
 	rm -rf build
 
-.PHONY: help all module test-modules tools selftests setup demo check check-long coverage check-debug check-matrix check-stress check-clients check-upstream lint fuzz lab-shell install clean
+.PHONY: help all module test-modules tools selftests setup demo check check-long coverage check-debug check-matrix check-stress check-clients check-upstream bench lint fuzz lab-shell install clean

@@ -168,6 +168,8 @@ struct kvm_regs vcpu_regs(struct vcpu *vcpu);
 uint32_t vcpu_run(struct vcpu *vcpu);
 /* KVM_RUN once, raw: 0 or -errno. */
 int vcpu_run_raw(struct vcpu *vcpu);
+/* What the guest has reported by the last exit; fails if that is a failure or another exit. */
+struct guest_report *vcpu_last_report(struct vcpu *vcpu);
 /* Run until the guest reports; fails if it reports a failure or exits otherwise. */
 struct guest_report *vcpu_run_to_report(struct vcpu *vcpu);
 /* Run until guest_sync(@n) / the guest function returns. */

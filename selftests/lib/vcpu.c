@@ -178,14 +178,19 @@ static bool describe_failure(struct vcpu *vcpu, char *text, size_t size)
 	return true;
 }
 
-struct guest_report *vcpu_run_to_report(struct vcpu *vcpu)
+struct guest_report *vcpu_last_report(struct vcpu *vcpu)
 {
 	char text[256];
 
-	vcpu_run(vcpu);
 	if (describe_failure(vcpu, text, sizeof(text)))
 		fail_msg("%s", text);
 	return vcpu->report;
+}
+
+struct guest_report *vcpu_run_to_report(struct vcpu *vcpu)
+{
+	vcpu_run(vcpu);
+	return vcpu_last_report(vcpu);
 }
 
 struct guest_report *expect_sync(struct vcpu *vcpu, uint64_t n)
