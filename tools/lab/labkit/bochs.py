@@ -16,6 +16,7 @@ from labkit.say import LabError, progress
 SUITE = "trixie"                # has Bochs 3.0; the snapshot after it miscomputes in early boot
 FIRMWARE_SUITE = "bookworm"
 PATCHES = paths.LAB / "patches"
+PROFILE = paths.LAB / "profile"     # our hooks for Bochs's instrumentation
 
 CONFIGURE = [
     "--enable-smp", "--enable-cpu-level=6", "--enable-x86-64", "--enable-vmx=2",
@@ -27,13 +28,14 @@ CONFIGURE = [
 ]
 
 
-def emulator(patched=True):
+def emulator(patched=True, profile=False):
     """The path of the Bochs binary, built if need be.
 
     patched=False gives Debian's source as it is: what the probes are shown to fail on.
+    profile=True gives the one that counts instructions, which is slower.
     """
     other = os.environ.get("BOCHS")
-    if other and patched:
+    if other and patched and not profile:
         if not os.access(other, os.X_OK):
             raise LabError(f"BOCHS={other}: not an executable file")
         return pathlib.Path(other)
@@ -41,13 +43,14 @@ def emulator(patched=True):
     version = _pinned_version()
     compiler = subprocess.run(["g++", "--version"], stdout=subprocess.PIPE, text=True,
                               check=True).stdout.splitlines()[0]
-    name = paths.digest(version, compiler, "\n".join(CONFIGURE), *patches)
+    hooks = sorted(PROFILE.iterdir()) if profile else []
+    name = paths.digest(version, compiler, "\n".join(CONFIGURE), *patches, *hooks)
     final = paths.cache("bochs", name)
     if not final.exists():
         with paths.lock(f"bochs-{name}"):
             if not final.exists():
                 with paths.build_dir(final) as scratch:
-                    _build(version, patches, scratch, final.with_suffix(".log"))
+                    _build(version, patches, hooks, scratch, final.with_suffix(".log"))
     return final / "bochs"
 
 
@@ -70,14 +73,27 @@ def _pinned_version():
         return record.read_text()
 
 
-def _build(version, patches, scratch, log):
+def _instrument(tree, hooks):
+    """Put our hooks where Bochs builds its instrumentation; returns the option that says so."""
+    directory = tree / "instrument" / PROFILE.name
+    directory.mkdir()
+    shutil.copy(tree / "instrument/stubs/Makefile.in", directory)
+    for hook in hooks:
+        shutil.copy(hook, directory)
+    return [f"--enable-instrumentation=instrument/{PROFILE.name}"]
+
+
+def _build(version, patches, hooks, scratch, log):
     kind = f"{len(patches)} patches of ours" if patches else "no patch of ours"
+    if hooks:
+        kind += ", counting instructions"
     progress(f"building Bochs {version} with {kind}: about a minute on two processors")
     tree = apt.Suite(SUITE).source("bochs", scratch)
     for patch in patches:
         apt.apply_patch(tree, patch)
     log.unlink(missing_ok=True)
-    host.run(["./configure", *CONFIGURE], log=log, cwd=tree)
+    options = CONFIGURE + (_instrument(tree, hooks) if hooks else [])
+    host.run(["./configure", *options], log=log, cwd=tree)
     jobs = min(os.cpu_count() or 1, 4)
     host.run(["make", f"-j{jobs}", "bochs"], log=log, cwd=tree)
     host.run(["strip", tree / "bochs"])

@@ -6,6 +6,7 @@ the reason of a failed VM entry, a triple fault, and whether the machine was pow
 """
 
 import os
+import pathlib
 import re
 import subprocess
 
@@ -55,10 +56,10 @@ def check(spec):
         raise LabError(f"--mem {spec.mem}: {MIN_MEM} to {MAX_MEM} MiB")
 
 
-def prepare():
+def prepare(spec):
     """Fetch and build what it needs: that is no part of a run's time."""
     bochs.firmware()
-    bochs.emulator()
+    bochs.emulator(profile=bool(spec.profile))
     bootimage.rom()
 
 
@@ -102,9 +103,14 @@ def start(run, spec, images, terminal=None, patched=True, ips=IPS):
     line.
     """
     (run / "bochsrc").write_text(_configuration(run, spec, images, terminal, ips), encoding="utf-8")
-    environment = {**os.environ, **({"LAB_IDLE_IN_REAL_TIME": "1"} if spec.real_time else {})}
+    environment = dict(os.environ)
+    if spec.real_time:
+        environment["LAB_IDLE_IN_REAL_TIME"] = "1"
+    if spec.profile:
+        environment["LAB_PROFILE"] = str(pathlib.Path(spec.profile).resolve())
+    emulator = bochs.emulator(patched, bool(spec.profile))
     with open(run / "emulator.out", "wb") as said:
-        return host.start([bochs.emulator(patched), "-q", "-f", run / "bochsrc"],
+        return host.start([emulator, "-q", "-f", run / "bochsrc"],
                           stdout=subprocess.PIPE, stderr=said, cwd=run, env=environment)
 
 

@@ -82,6 +82,8 @@ def _kernel_messages(fd):
 
 def run(spec):
     """Run the command; returns the exit status for our own process."""
+    if spec.profile:
+        raise LabError("--profile: only the emulator counts instructions (--machine bochs)")
     if any(":" in argument for argument in spec.added):
         raise LabError("--machine host: --add takes no path in the machine here")
     kernel = verdict.KernelLog()

@@ -74,9 +74,11 @@ def check(spec):
         raise LabError(f"--cpus {spec.cpus}: 1 to {MAX_CPUS}")
     if spec.mem < 256:
         raise LabError(f"--mem {spec.mem}: at least 256 MiB")
+    if spec.profile:
+        raise LabError("--profile: only the emulator counts instructions (--machine bochs)")
 
 
-def prepare():
+def prepare(_spec):
     """Fetch and build what it needs: nothing, QEMU is the host's."""
 
 

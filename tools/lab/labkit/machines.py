@@ -18,7 +18,7 @@ def choose(name, spec):
         if reason:
             raise LabError(f"--machine {name}: {reason}")
         return MACHINES[name]
-    if not spec.model and not machine_qemu.why_not():
+    if not spec.model and not spec.profile and not machine_qemu.why_not():
         machine = machine_qemu
     else:
         machine = machine_bochs

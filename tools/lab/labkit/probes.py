@@ -32,6 +32,7 @@ class Probe:
     mem: int = machine_bochs.MIN_MEM
     quantum: int = 16
     real_time: bool = False
+    profile: str = None
     patched: bool = True    # there is a patch, without which it fails
 
 

@@ -51,6 +51,7 @@ class Spec:
     build: bool = True
     time: bool = False
     with_qemu: tuple = ()
+    profile: str = None         # where to count instructions (bochs)
 
 
 class Session:
@@ -84,7 +85,7 @@ class Session:
         archive = initramfs.build(loaded, spec.parameters, spec.command, spec.added,
                                   spec.with_qemu, TERMINAL if console else None)
         parameters = " ".join([PARAMETERS, *spec.kernel_parameters])
-        self.machine.prepare()
+        self.machine.prepare(spec)
         start = time.monotonic()
         process = self.machine.boot_linux(run, spec, spec.kernel, archive, parameters,
                                           console.name if console else None)
