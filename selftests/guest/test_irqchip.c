@@ -405,7 +405,7 @@ static void irqfd_payload(uint64_t arg)
 		ioapic_setup(0);
 	else
 		guest_xapic_enable();
-	sti();
+	cli(); /* an interrupt between the look and HLT would end no HLT */
 	for (uint64_t i = 1;; i++) {
 		guest_sync(i);
 		while (count[VECTOR] < i) {

@@ -352,9 +352,10 @@ static void both_payload(uint64_t rounds)
 	apic_write(APIC_LVT_LINT0, APIC_MODE_EXTINT);
 	guest_sync(1);
 	for (uint64_t i = 1; i <= rounds; i++) {
-		while (count[EXTINT] < i || count[VECTOR] < i)
+		while (count[EXTINT] < i || count[VECTOR] < i) {
 			sti_hlt();
-		cli();
+			cli(); /* the other one must not come between the look and HLT */
+		}
 		guest_sync(i + 1);
 	}
 }
