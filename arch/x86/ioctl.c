@@ -110,10 +110,13 @@ static long set_boot_cpu_id(struct vm *vm, unsigned long id)
 	return r;
 }
 
-/* KVM_CAP_MAX_VCPU_ID: IDs are below args[0] from now on. Can be set once. */
+/*
+ * KVM_CAP_MAX_VCPU_ID: IDs are below args[0] from now on. Can be set once. A boot CPU's ID that is
+ * the limit is taken, since KVM takes it: that VM has no boot CPU.
+ */
 static long enable_max_vcpu_id(struct vm *vm, u64 limit)
 {
-	if (!limit || limit > VM_MAX_VCPU_ID || vm->arch.boot_cpu_id >= limit || vm->nr_vcpus)
+	if (!limit || limit > VM_MAX_VCPU_ID || vm->arch.boot_cpu_id > limit || vm->nr_vcpus)
 		return -EINVAL;
 	if (vm->arch.max_vcpu_ids && vm->arch.max_vcpu_ids != limit)
 		return -EINVAL;

@@ -1,29 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the KVM ABI got after Linux 6.1: each test skips where the host's kernel, and so the module,
- * doesn't know it. The numbers stand here because the headers that this is built with may be older.
+ * doesn't know it.
  */
 #include "kvmtest.h"
-
-#ifndef KVM_CAP_USER_MEMORY2
-#define KVM_CAP_USER_MEMORY2 231
-struct kvm_userspace_memory_region2 {
-	__u32 slot;
-	__u32 flags;
-	__u64 guest_phys_addr;
-	__u64 memory_size;
-	__u64 userspace_addr;
-	__u64 guest_memfd_offset;
-	__u32 guest_memfd;
-	__u32 pad1;
-	__u64 pad2[14];
-};
-#define KVM_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, struct kvm_userspace_memory_region2)
-#define KVM_MEM_GUEST_MEMFD         (1UL << 2)
-#endif
-#ifndef KVM_CAP_X86_APIC_BUS_CYCLES_NS
-#define KVM_CAP_X86_APIC_BUS_CYCLES_NS 237
-#endif
+#include "newer.h"
 
 #define SLOT 100
 #define GPA  0x400000000ULL

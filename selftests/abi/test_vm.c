@@ -110,6 +110,26 @@ static void boot_cpu_id(void **state)
 	must_fail(EBUSY, ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 0));
 }
 
+static void highest_vcpu_id_is_set_once(void **state)
+{
+	struct vm *vm = vm_create_bare();
+	int max = dev_capability(KVM_CAP_MAX_VCPU_ID);
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_MAX_VCPU_ID, .args = { max + 1 } };
+
+	(void)state;
+	must_fail(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	must(ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 4));
+	cap.args[0] = 3; /* below the boot CPU's ID */
+	must_fail(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	cap.args[0] = 4;
+	must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap)); /* the same again */
+	cap.args[0] = 5;
+	must_fail(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	must_fail(EINVAL, ioctl(vm->fd, KVM_CREATE_VCPU, 4));
+	close(must(ioctl(vm->fd, KVM_CREATE_VCPU, 3)));
+}
+
 static void enable_cap_unknown(void **state)
 {
 	struct vm *vm = vm_create_bare();
@@ -339,6 +359,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(identity_map_addr),
 	TEST(clock_goes_on_from_what_was_set),
 	TEST(boot_cpu_id),
+	TEST(highest_vcpu_id_is_set_once),
 	TEST(enable_cap_unknown),
 	TEST(disable_exits),
 	TEST(halt_poll),
