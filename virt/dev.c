@@ -97,12 +97,6 @@ static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return check_extension(NULL, arg);
 	case KVM_GET_VCPU_MMAP_SIZE:
 		return arg ? -EINVAL : VCPU_MMAP_PAGES * PAGE_SIZE;
-#ifdef KVM_TRACE_ENABLE /* newer headers have forgotten them */
-	case KVM_TRACE_ENABLE:
-	case KVM_TRACE_PAUSE:
-	case KVM_TRACE_DISABLE:
-		return -EOPNOTSUPP;
-#endif
 	default:
 		return arch_dev_ioctl(cmd, (void __user *)arg);
 	}
