@@ -5,7 +5,7 @@
  * arch/x86/insn.c decodes, arch/x86/insn_exec.c executes. Neither reads guest memory, knows a vCPU
  * or sleeps: the caller brings bytes and register state and carries the accesses out. Only forms
  * with a memory operand exist here; registers-only instructions never reach an emulator.
- * Left out: FPU, SSE and AVX operands, stack and control transfer, segment loads, shifts.
+ * Left out: FPU, SSE and AVX operands, stack (but PUSH) and control transfer, segment loads, shifts.
  *
  * The order of use, for one instruction or one iteration of a repeated one:
  *
@@ -83,6 +83,7 @@ enum ginsn_op {
 	GINSN_MOVBE,
 	GINSN_CMOV,
 	GINSN_SETCC,
+	GINSN_PUSH, /* of memory */
 	/* strings */
 	GINSN_MOVS,
 	GINSN_CMPS,

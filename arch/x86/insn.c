@@ -23,6 +23,7 @@
 #define OP_NOREP  BIT(11) /* neither F2 nor F3: they select another instruction */
 #define OP_ONLY64 BIT(12)
 #define OP_NO64   BIT(13)
+#define OP_STACK  BIT(14) /* 8 bytes in 64-bit mode unless 66 makes it 2 */
 
 struct opcode {
 	u8 op;
@@ -364,8 +365,13 @@ static u16 resolve_group(struct ginsn *insn, u16 attr)
 		if (ext == 2 || ext == 3)
 			insn->op = ext == 2 ? GINSN_NOT : GINSN_NEG;
 		return attr | OP_LOCK;
-	case GROUP_4:
 	case GROUP_5:
+		if (ext == 6) {
+			insn->op = GINSN_PUSH;
+			return attr | OP_STACK;
+		}
+		fallthrough;
+	case GROUP_4:
 		if (ext < 2)
 			insn->op = ext == 0 ? GINSN_INC : GINSN_DEC;
 		return attr | OP_LOCK;
@@ -401,6 +407,8 @@ static int decode_operands(struct cursor *c, u16 *attr)
 		*attr = resolve_group(insn, *attr);
 		if (insn->op == GINSN_NONE)
 			return -EOPNOTSUPP;
+		if ((*attr & OP_STACK) && insn->mode == GINSN_MODE_64 && insn->op_size == 4)
+			insn->op_size = insn->mem_size = 8;
 	}
 	if (c->rex & REX_R)
 		insn->reg |= 8;

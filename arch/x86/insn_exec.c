@@ -253,6 +253,19 @@ static int plan_string(struct ginsn_exec *x)
 	return err;
 }
 
+/* SDM: "PUSH": how much of RSP is in use. */
+static unsigned int stack_size(const struct ginsn_exec *x)
+{
+	if (x->insn.mode == GINSN_MODE_64)
+		return 8;
+	return x->st.seg[GINSN_SS].ar & GINSN_AR_DB ? 4 : 2;
+}
+
+static u64 pushed_rsp(const struct ginsn_exec *x)
+{
+	return merge(x->st.gpr[GINSN_RSP], x->st.gpr[GINSN_RSP] - x->insn.op_size, stack_size(x));
+}
+
 static u8 memory_direction(const struct ginsn *insn)
 {
 	if (insn->form == GINSN_REG_MEM)
@@ -261,6 +274,7 @@ static u8 memory_direction(const struct ginsn *insn)
 	case GINSN_CMP:
 	case GINSN_TEST:
 	case GINSN_BT:
+	case GINSN_PUSH:
 		return GINSN_ACC_READ;
 	case GINSN_MOV:
 	case GINSN_MOVBE:
@@ -288,6 +302,7 @@ static u64 bit_displacement(const struct ginsn_exec *x)
 int ginsn_plan(struct ginsn_exec *x, const struct ginsn *insn, const struct ginsn_state *st)
 {
 	u64 ea;
+	int err;
 
 	memset(x, 0, sizeof(*x));
 	x->insn = *insn;
@@ -298,7 +313,11 @@ int ginsn_plan(struct ginsn_exec *x, const struct ginsn *insn, const struct gins
 	ea = ginsn_effective_address(insn, st);
 	if (is_bit_op(insn->op) && insn->form == GINSN_MEM_REG)
 		ea = (ea + bit_displacement(x)) & size_mask(insn->addr_size);
-	return plan_memory(x, insn->seg, ea, insn->mem_size, memory_direction(insn));
+	err = plan_memory(x, insn->seg, ea, insn->mem_size, memory_direction(insn));
+	if (!err && insn->op == GINSN_PUSH)
+		err = plan_memory(x, GINSN_SS, pushed_rsp(x) & size_mask(stack_size(x)),
+				  insn->op_size, GINSN_ACC_WRITE);
+	return err;
 }
 
 /* Arithmetic: operands and results are @size bytes wide, higher bits are zero */
@@ -487,6 +506,10 @@ static void execute_to_memory(struct ginsn_exec *x, u64 src)
 		break;
 	case GINSN_SETCC:
 		value = condition(x->st.rflags, x->insn.cc);
+		break;
+	case GINSN_PUSH:
+		x->acc[1].value = value;
+		x->st.gpr[GINSN_RSP] = pushed_rsp(x);
 		break;
 	case GINSN_XCHG:
 		write_reg(x, x->insn.reg, value);

@@ -81,6 +81,8 @@ static bool may_change(const struct ginsn *insn, unsigned int gpr)
 	if (insn->form == GINSN_STRING)
 		return gpr == GINSN_RSI || gpr == GINSN_RDI || (gpr == GINSN_RCX && insn->rep) ||
 		       (gpr == GINSN_RAX && insn->op == GINSN_LODS);
+	if (insn->op == GINSN_PUSH)
+		return gpr == GINSN_RSP;
 	if (insn->op == GINSN_CMPXCHG)
 		return gpr == GINSN_RAX;
 	if (insn->form == GINSN_REG_MEM || insn->op == GINSN_XCHG || insn->op == GINSN_XADD)

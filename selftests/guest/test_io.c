@@ -329,6 +329,42 @@ static void mmio_mov(void **state)
 	expect_done(v);
 }
 
+/* The only one here with two operands in memory that are not a string's. */
+static void mmio_push_payload(uint64_t arg)
+{
+	uint64_t before, after, value;
+	uint16_t word;
+
+	asm volatile("mov %%rsp, %0\n"
+		     "pushq (%3)\n"
+		     "mov %%rsp, %1\n"
+		     "pop %2"
+		     : "=&r"(before), "=&r"(after), "=r"(value)
+		     : "r"(arg)
+		     : "memory");
+	guest_assert_eq(before - after, 8);
+	guest_assert_eq(value, 0xc1c2c3c4c5c6c7c8UL);
+	asm volatile("mov %%rsp, %0\n"
+		     "pushw 2(%3)\n"
+		     "mov %%rsp, %1\n"
+		     "popw %2"
+		     : "=&r"(before), "=&r"(after), "=r"(word)
+		     : "r"(arg)
+		     : "memory");
+	guest_assert_eq(before - after, 2);
+	guest_assert_eq(word, 0xd1d2);
+}
+
+static void mmio_push(void **state)
+{
+	struct vcpu *v = guest_new(mmio_push_payload, GUEST_MMIO);
+
+	(void)state;
+	*(uint64_t *)expect_mmio(v, false, GUEST_MMIO, 8) = 0xc1c2c3c4c5c6c7c8UL;
+	*(uint64_t *)expect_mmio(v, false, GUEST_MMIO + 2, 2) = 0xd1d2;
+	expect_done(v);
+}
+
 static uint8_t two_pages[8192] __attribute__((aligned(4096)));
 
 static void crossing_payload(uint64_t arg)
@@ -704,6 +740,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(rep_outs_into_a_fault),
 	TEST(ins_to_read_only_memory),
 	TEST(mmio_mov),
+	TEST(mmio_push),
 	TEST(mmio_instruction_crosses_pages),
 	TEST(mmio_zero_and_sign_extension),
 	TEST(mmio_read_modify_write),

@@ -44,6 +44,7 @@ static const struct {
 	{ GINSN_BTR, "btr" },     { GINSN_BTC, "btc" },      { GINSN_MOV, "mov" },
 	{ GINSN_MOV, "movabs" },  { GINSN_MOV, "movnti" },   { GINSN_MOVZX, "movzx" },
 	{ GINSN_MOVSX, "movsx" }, { GINSN_MOVSX, "movsxd" }, { GINSN_MOVBE, "movbe" },
+	{ GINSN_PUSH, "push" },
 };
 
 static const struct {
@@ -258,6 +259,9 @@ static bool oracle_is_wrong(const struct ginsn *insn, const cs_insn *cs)
 		return true;
 	/* MOVSXD always has a 64-bit destination */
 	if (cs && !strcmp(mnemonic(cs), "movsxd") && insn->op_size != 8)
+		return true;
+	/* PUSH with REX.W: 66 or 67 makes a word of the quadword */
+	if (insn->op == GINSN_PUSH && is64 && insn->op_size == 8 && has_prefix(insn, "\x66\x67"))
 		return true;
 	/* INS and OUTS with REX.W: 66 or 67 makes words of the doublewords */
 	return (insn->op == GINSN_INS || insn->op == GINSN_OUTS) && is64 && insn->rex &&
