@@ -7,7 +7,7 @@ Everything is in one uncompressed archive made anew for each run; nothing in it 
 import pathlib
 import subprocess
 
-from labkit import apt, cpio, elf, host, paths, qemu_guest
+from labkit import apt, cpio, elf, host, paths, programs
 from labkit.say import LabError
 
 BUSYBOX_SUITE = "bookworm"
@@ -82,12 +82,12 @@ def add_path(archive, argument):
                 archive.file(where, library.read_bytes(), 0o755)
 
 
-def build(modules, parameters, command, added, with_qemu=(), terminal=None):
+def build(modules, parameters, command, added, asked=(), terminal=None):
     """The archive's bytes.
 
     modules: [(name, bytes)] in the order of loading; parameters go to the last of them.
-    command: the words to run.  with_qemu: versions of QEMU to have on the PATH besides those that
-    the command names.  terminal: the name of the tty it is to run on, for a session.
+    command: the words to run.  asked: Debian's programs (programs.PROGRAMS) to have on the PATH
+    besides those that the command names.  terminal: the name of the tty it is to run on, for a session.
     """
     archive = cpio.Archive()
     for directory in DIRECTORIES:
@@ -105,8 +105,8 @@ def build(modules, parameters, command, added, with_qemu=(), terminal=None):
             if tool.is_file():
                 _add_program(archive, tool, f"/lab/bin/{tool.name}")
 
-    for version in sorted(qemu_guest.wanted(command) | set(with_qemu)):
-        qemu_guest.add(archive, version)
+    for name in sorted(programs.wanted(command) | set(asked)):
+        programs.add(archive, name)
     busybox, names = _busybox()
     archive.file("bin/busybox", busybox.read_bytes(), 0o755)
     for name in names:

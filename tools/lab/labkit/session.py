@@ -50,7 +50,7 @@ class Spec:
     tolerated: list = dataclasses.field(default_factory=list)
     build: bool = True
     time: bool = False
-    with_qemu: tuple = ()
+    programs: tuple = ()        # of Debian's, beside those that the command names
     profile: str = None         # where to count instructions (bochs)
 
 
@@ -83,7 +83,7 @@ class Session:
         spec = self.spec
         loaded = modules.collect(spec.kernel, spec.module, spec.build)
         archive = initramfs.build(loaded, spec.parameters, spec.command, spec.added,
-                                  spec.with_qemu, TERMINAL if console else None)
+                                  spec.programs, TERMINAL if console else None)
         parameters = " ".join([PARAMETERS, *spec.kernel_parameters])
         self.machine.prepare(spec)
         start = time.monotonic()
