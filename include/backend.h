@@ -56,6 +56,8 @@ void backend_set_timer(struct vcpu *vcpu);
 void backend_enter(struct vcpu *vcpu);
 /* Interrupts off, after backend_enter(): run the host's interrupt handler. */
 void backend_host_interrupt(struct vcpu *vcpu);
+/* Did the guest leave for the host's interrupt alone, in the middle of nothing? */
+bool backend_exit_was_interrupt(struct vcpu *vcpu);
 /* Interrupts on. 1 = enter again, 0 = to userspace (run->exit_reason set), < 0 errno. */
 int backend_handle_exit(struct vcpu *vcpu);
 /* Drop second-level translations; drop the guest's own translations. Preemption off. */

@@ -36,6 +36,7 @@ enum vcpu_request {
 	REQ_APICV,        /* see backend_update_apicv() */
 	REQ_POSTING,      /* see backend_posting_begins() */
 	REQ_CLOCK,        /* see kvmclock_update() */
+	REQ_STEAL,        /* see pv_update_steal_time() */
 	REQ_MSR_FILTER,   /* see backend_open_msrs() */
 };
 
@@ -65,9 +66,10 @@ struct vcpu {
 
 	unsigned long requests; /* BIT(enum vcpu_request): atomic bit operations */
 	int mode;               /* enum vcpu_mode: cmpxchg */
-	int cpu;        /* physical CPU we were last loaded on, -1: never; see vcpu_load() */
-	bool loaded;    /* between vcpu_load() and vcpu_put() */
-	bool preempted; /* scheduled out while runnable */
+	int cpu;          /* physical CPU we were last loaded on, -1: never; see vcpu_load() */
+	bool loaded;      /* between vcpu_load() and vcpu_put() */
+	bool preempted;   /* scheduled out while runnable */
+	bool at_boundary; /* between two of the guest's instructions; the vCPU's thread */
 	struct task_struct __rcu *thread; /* in KVM_RUN */
 	struct preempt_notifier preempt_notifier;
 	struct rcuwait wait; /* sleeps here in HLT and while UNINITIALIZED */

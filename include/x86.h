@@ -110,7 +110,7 @@ struct x86_msrs {
 	u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[X86_MTRR_VAR], mtrr_mask[X86_MTRR_VAR];
 	u64 mcg_cap, mcg_status, mcg_ctl, mce_bank[X86_MCE_BANKS][4], mci_ctl2[X86_MCE_BANKS];
 	u64 misc_features, platform_info, hwcr, power_ctl;
-	u64 kvm_system_time, kvm_wall_clock;
+	u64 kvm_system_time, kvm_wall_clock, kvm_steal_time;
 };
 
 /* A port access that userspace must finish (KVM_EXIT_IO); the data is in the PIO page. */
@@ -125,6 +125,13 @@ struct x86_debug {
 	u32 control;    /* KVM_GUESTDBG_*; 0: nobody debugs */
 	u64 dr[4], dr7; /* its breakpoints, with KVM_GUESTDBG_USE_HW_BP */
 	u64 due;        /* DR6 bits to report before the next instruction */
+};
+
+/* What the guest has been told of the time that its vCPU waits for a CPU: arch/x86/pv.c. */
+struct x86_steal {
+	u64 waited_ns;       /* by the thread below, when it was last looked at */
+	pid_t thread;        /* 0: none yet */
+	bool told_preempted; /* the guest's memory says so now */
 };
 
 /* A TPR in guest memory, and reports of accesses to the real one: arch/x86/vapic.c. */
@@ -165,6 +172,7 @@ struct vcpu_arch {
 
 	s64 tsc_offset; /* guest TSC = host TSC + offset */
 	u32 tsc_khz;
+	struct x86_steal steal;
 	bool was_stopped; /* by its host, which its clock page is to say */
 
 	struct fpu_guest fpu; /* the kernel's container of guest XSAVE state */
@@ -195,7 +203,7 @@ struct vm_arch {
 	struct hrtimer pit_timer;
 	struct hrtimer ioapic_timer; /* ends the hold of a line that storms */
 	u32 boot_cpu_id;
-	u32 disabled_exits;      /* KVM_X86_DISABLE_EXITS_*: not after the first vCPU */
+	u32 disabled_exits;      /* KVM_X86_DISABLE_EXITS_* of new vCPUs; under vm->lock */
 	u32 nr_mmu_pages;        /* KVM_SET_NR_MMU_PAGES */
 	u64 disabled_quirks;     /* KVM_X86_QUIRK_* that userspace doesn't want */
 	bool no_platform_info;   /* KVM_CAP_MSR_PLATFORM_INFO is off */
@@ -469,6 +477,24 @@ int kvmclock_set_wall_clock(struct vcpu *vcpu, u64 value);
 long kvmclock_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg);
 /* KVM_KVMCLOCK_CTRL: -EINVAL: the guest has no clock. */
 long kvmclock_tell_stopped(struct vcpu *vcpu);
+
+/* --- arch/x86/pv.c --- */
+
+/* BIT(KVM_FEATURE_*) that guests can have on this host. */
+u32 pv_features(void);
+bool pv_has_steal_time(void);
+/* Does the guest's CPUID have KVM_FEATURE_@feature? */
+bool vcpu_has_pv(struct vcpu *vcpu, u32 feature);
+/* WRMSR and KVM_SET_MSRS, as above. 0. */
+int pv_set_steal_time(struct vcpu *vcpu, u64 value);
+/* REQ_STEAL: write the guest's structure. srcu held; sleeps. */
+void pv_update_steal_time(struct vcpu *vcpu);
+/* The vCPU's thread has got a CPU. Preemption off. */
+void pv_load(struct vcpu *vcpu);
+/* It loses its CPU, though it could run. Called by the scheduler: must not sleep. */
+void pv_preempted(struct vcpu *vcpu);
+/* INIT: nothing is written to guest memory any more. */
+void pv_reset(struct vcpu *vcpu);
 
 /* --- arch/x86/irqchip_ioctl.c, irqchip_host.c --- */
 

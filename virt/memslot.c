@@ -272,7 +272,7 @@ int vm_read_guest(struct vm *vm, gpa_t gpa, void *data, size_t len)
 	return 0;
 }
 
-int vm_write_guest(struct vm *vm, gpa_t gpa, const void *data, size_t len)
+static int write_guest(struct vm *vm, gpa_t gpa, const void *data, size_t len, bool may_fault)
 {
 	const struct memslots *slots = vm_slots(vm);
 	size_t chunk;
@@ -281,9 +281,22 @@ int vm_write_guest(struct vm *vm, gpa_t gpa, const void *data, size_t len)
 		const struct memslot *slot = memslot_find(slots, gpa >> PAGE_SHIFT);
 		void __user *to = guest_chunk(slot, gpa, len, &chunk);
 
-		if (!to || slot->flags & KVM_MEM_READONLY || copy_to_user(to, data, chunk))
+		if (!to || slot->flags & KVM_MEM_READONLY)
+			return -EFAULT;
+		if (may_fault ? copy_to_user(to, data, chunk)
+			      : copy_to_user_nofault(to, data, chunk))
 			return -EFAULT;
 		dirty_mark(slot, gpa >> PAGE_SHIFT);
 	}
 	return 0;
+}
+
+int vm_write_guest(struct vm *vm, gpa_t gpa, const void *data, size_t len)
+{
+	return write_guest(vm, gpa, data, len, true);
+}
+
+int vm_write_guest_nofault(struct vm *vm, gpa_t gpa, const void *data, size_t len)
+{
+	return write_guest(vm, gpa, data, len, false);
 }

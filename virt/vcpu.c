@@ -198,7 +198,9 @@ static int vcpu_run_loop(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 			return r;
 		if (need_resched()) {
 			vcpu_srcu_unlock(vcpu);
+			vcpu->at_boundary = true;
 			cond_resched();
+			vcpu->at_boundary = false;
 			vcpu_srcu_lock(vcpu);
 		}
 	}

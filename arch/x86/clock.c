@@ -110,6 +110,43 @@ long clock_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg)
 	}
 }
 
+/* Userspace knows what the TSC is to be, wherever the host's stands: it joins no other vCPU's. */
+static void restore_tsc_offset(struct vcpu *vcpu, s64 offset)
+{
+	struct vm_arch *vm = &vcpu->vm->arch;
+
+	spin_lock(&vm->tsc_lock);
+	vm->tsc_offset = offset;
+	vm->tsc_was_set = true;
+	spin_unlock(&vm->tsc_lock);
+	set_tsc_offset(vcpu, offset);
+}
+
+/* KVM_VCPU_TSC_OFFSET, the one attribute of a vCPU. -ENXIO: another. */
+static long clock_attribute(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
+{
+	struct kvm_device_attr attr;
+	u64 __user *value;
+	u64 offset;
+
+	if (copy_from_user(&attr, arg, sizeof(attr)))
+		return -EFAULT;
+	if (attr.group != KVM_VCPU_TSC_CTRL || attr.attr != KVM_VCPU_TSC_OFFSET)
+		return -ENXIO;
+	value = (u64 __user *)(unsigned long)attr.addr;
+	switch (cmd) {
+	case KVM_GET_DEVICE_ATTR:
+		return put_user(vcpu->arch.tsc_offset, value);
+	case KVM_SET_DEVICE_ATTR:
+		if (get_user(offset, value))
+			return -EFAULT;
+		restore_tsc_offset(vcpu, offset);
+		return 0;
+	default: /* KVM_HAS_DEVICE_ATTR */
+		return 0;
+	}
+}
+
 long clock_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 {
 	switch (cmd) {
@@ -117,6 +154,10 @@ long clock_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 		return vcpu->arch.tsc_khz;
 	case KVM_SET_TSC_KHZ:
 		return set_tsc_khz(&vcpu->arch.tsc_khz, arg);
+	case KVM_HAS_DEVICE_ATTR:
+	case KVM_GET_DEVICE_ATTR:
+	case KVM_SET_DEVICE_ATTR:
+		return clock_attribute(vcpu, cmd, arg);
 	default:
 		return -ENOTTY;
 	}

@@ -8,9 +8,9 @@
  * TSC_DEADLINE is a capability instead (userspace adds the bit). Leaf 0x15 describes the guest's
  * TSC and APIC timer, never the host's crystal. See include/cpuid.h.
  *
- * The hypervisor leaves carry KVM's signature, and its clock if there is one. Linux guests look for
- * it before they switch to x2APIC without interrupt remapping; kvmtool and Firecracker pass it on,
- * QEMU builds its own. A guest that issues VMCALL regardless gets -KVM_ENOSYS.
+ * The hypervisor leaves carry KVM's signature, and what pv.c offers. Linux guests look for the
+ * former before they switch to x2APIC without interrupt remapping; kvmtool and Firecracker pass it
+ * on, QEMU builds its own.
  */
 #include <asm/kvm_para.h>
 #include <cpuid.h>
@@ -400,10 +400,7 @@ static void adjust(const struct builder *b, u32 leaf, u32 sub, const u32 *host, 
 		describe_tsc(b->limits->tsc_khz, regs);
 		break;
 	case KVM_CPUID_FEATURES:
-		if (b->limits->kvmclock)
-			regs[CPUID_REG_EAX] = BIT(KVM_FEATURE_CLOCKSOURCE) |
-					      BIT(KVM_FEATURE_CLOCKSOURCE2) |
-					      BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
+		regs[CPUID_REG_EAX] = b->limits->pv;
 		break;
 	case 0x80000000:
 		regs[CPUID_REG_EAX] = min_t(u32, b->host_extended, MAX_EXTENDED);

@@ -39,7 +39,7 @@ int __init cpuid_host_init(void)
 	if (!supported)
 		return -ENOMEM;
 	fpu_host_init();
-	limits.kvmclock = kvmclock_usable();
+	limits.pv = pv_features();
 	limits.xcr0 = x86_host.xcr0;
 	limits.pku = x86_host.xcr0 & XFEATURE_MASK_PKRU;
 	backend_cpuid_limits(&limits);

@@ -246,6 +246,8 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 		backend_update_apicv(vcpu);
 	if (vcpu_take_request(vcpu, REQ_CLOCK))
 		kvmclock_update(vcpu);
+	if (vcpu_take_request(vcpu, REQ_STEAL))
+		pv_update_steal_time(vcpu);
 	if (vcpu_take_request(vcpu, REQ_MSR_FILTER))
 		backend_open_msrs(vcpu);
 	if (take_posted(vcpu) | vcpu_take_request(vcpu, REQ_EVENT)) {
@@ -262,7 +264,9 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 	local_irq_disable();
 	entered = enter_and_exit(vcpu);
 	local_irq_enable();
+	vcpu->at_boundary = entered && backend_exit_was_interrupt(vcpu);
 	preempt_enable();
+	vcpu->at_boundary = false;
 	vcpu->srcu_idx = srcu_read_lock(&vm->srcu);
 	if (!entered)
 		return 1;

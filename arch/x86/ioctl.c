@@ -143,11 +143,12 @@ static long enable_halt_poll(struct vm *vm, u64 ns)
 	return 0;
 }
 
+/* Of vCPUs that come after it: those that are there keep theirs. */
 static long enable_disable_exits(struct vm *vm, u64 exits)
 {
-	if ((exits & ~(u64)backend_disable_exits()) || vm->nr_vcpus)
+	if (exits & ~(u64)backend_disable_exits())
 		return -EINVAL;
-	vm->arch.disabled_exits |= exits;
+	WRITE_ONCE(vm->arch.disabled_exits, vm->arch.disabled_exits | (u32)exits);
 	return 0;
 }
 
@@ -490,6 +491,22 @@ static long vcpu_set_mce(struct vcpu *vcpu, void __user *arg)
 	return vmce_inject(vcpu, &mce);
 }
 
+static long vcpu_enable_cap(struct vcpu *vcpu, void __user *arg)
+{
+	struct kvm_enable_cap cap;
+
+	if (copy_from_user(&cap, arg, sizeof(cap)))
+		return -EFAULT;
+	if (cap.flags)
+		return -EINVAL;
+	switch (cap.cap) {
+	case KVM_CAP_ENFORCE_PV_FEATURE_CPUID: /* as always */
+		return cap.args[0] > 1 ? -EINVAL : 0;
+	default:
+		return -EINVAL;
+	}
+}
+
 long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 {
 	switch (cmd) {
@@ -543,7 +560,12 @@ long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 		return vcpu_set_mce(vcpu, arg);
 	case KVM_GET_TSC_KHZ:
 	case KVM_SET_TSC_KHZ:
+	case KVM_HAS_DEVICE_ATTR:
+	case KVM_GET_DEVICE_ATTR:
+	case KVM_SET_DEVICE_ATTR:
 		return clock_vcpu_ioctl(vcpu, cmd, arg);
+	case KVM_ENABLE_CAP:
+		return vcpu_enable_cap(vcpu, arg);
 	case KVM_SET_GUEST_DEBUG:
 		return vcpu_set_guest_debug(vcpu, arg);
 	case KVM_TPR_ACCESS_REPORTING:

@@ -5,8 +5,8 @@
  *
  * An MSR that is not in the table is #GP for the guest and ends KVM_GET/SET_MSRS. Left out, and
  * not advertised by CPUID either: performance monitoring, speculation control, VMX, SMM,
- * paravirtual MSRs but the clock's. MTRRs are kept but steer nothing: the second-level tables
- * say write-back. Everything runs in the vCPU's own thread with its state loaded.
+ * paravirtual MSRs but the clock's and steal time. MTRRs are kept but steer nothing: the
+ * second-level tables say write-back. Everything runs in the vCPU's own thread, loaded.
  */
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -24,6 +24,7 @@
 #define MSR_HW        BIT(3) /* userspace may write it */
 #define MSR_CANON     BIT(4) /* holds a linear address */
 #define MSR_RDTSCP    BIT(5) /* only on a host with RDTSCP */
+#define MSR_STEAL     BIT(6) /* only on a host that knows steal time */
 #define MSR_RW        (MSR_R | MSR_W | MSR_HW)
 #define MSR_SAVED     (MSR_LIST | MSR_RW)
 
@@ -200,12 +201,12 @@ static int set_tsc_adjust(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 
 static bool guest_has_old_kvmclock(struct vcpu *vcpu)
 {
-	return vcpu_has_cpuid(vcpu, KVM_CPUID_FEATURES, 0, CPUID_REG_EAX, KVM_FEATURE_CLOCKSOURCE);
+	return vcpu_has_pv(vcpu, KVM_FEATURE_CLOCKSOURCE);
 }
 
 static bool guest_has_kvmclock(struct vcpu *vcpu)
 {
-	return vcpu_has_cpuid(vcpu, KVM_CPUID_FEATURES, 0, CPUID_REG_EAX, KVM_FEATURE_CLOCKSOURCE2);
+	return vcpu_has_pv(vcpu, KVM_FEATURE_CLOCKSOURCE2);
 }
 
 static int set_system_time(struct vcpu *vcpu, u32 msr, u64 value, bool host)
@@ -220,6 +221,18 @@ static int set_wall_clock(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 		return kvmclock_set_wall_clock(vcpu, value);
 	vcpu->arch.msr.kvm_wall_clock = value;
 	return 0;
+}
+
+/* --- what guests know of KVM beside the clock --- */
+
+static bool guest_has_steal_time(struct vcpu *vcpu)
+{
+	return vcpu_has_pv(vcpu, KVM_FEATURE_STEAL_TIME);
+}
+
+static int set_steal_time(struct vcpu *vcpu, u32 msr, u64 value, bool host)
+{
+	return pv_set_steal_time(vcpu, value);
 }
 
 /* --- the LAPIC's --- */
@@ -485,6 +498,8 @@ static const struct msr_row msr_table[] = {
 	  KEPT(kvm_wall_clock), .set = set_wall_clock },
 	{ MSR_KVM_SYSTEM_TIME_NEW, 1, MSR_SAVED, .guest = guest_has_kvmclock,
 	  KEPT(kvm_system_time), .set = set_system_time },
+	{ MSR_KVM_STEAL_TIME, 1, MSR_SAVED | MSR_STEAL, .reserved = KVM_STEAL_RESERVED_MASK,
+	  .guest = guest_has_steal_time, KEPT(kvm_steal_time), .set = set_steal_time },
 	{ MSR_K7_HWCR, 1, MSR_HW, .reserved = ~(HWCR_KEPT | HWCR_IGNORED), KEPT(hwcr),
 	  .set = set_hwcr },
 	{ MSR_TSC_AUX, 1, MSR_SAVED | MSR_RDTSCP, .reserved = ~0xffffffffULL,
@@ -497,7 +512,9 @@ static const u32 feature_msrs[] = { MSR_IA32_UCODE_REV };
 
 static bool row_present(const struct msr_row *row)
 {
-	return !(row->access & MSR_RDTSCP) || boot_cpu_has(X86_FEATURE_RDTSCP);
+	if ((row->access & MSR_RDTSCP) && !boot_cpu_has(X86_FEATURE_RDTSCP))
+		return false;
+	return !(row->access & MSR_STEAL) || pv_has_steal_time();
 }
 
 /* NULL: no such MSR on this host. */

@@ -82,16 +82,20 @@ static const struct {
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
 	{ KVM_CAP_SYS_ATTRIBUTES, 1 },		/* KVM_GET_DEVICE_ATTR on the node */
+	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },		/* the same on a vCPU */
 	{ KVM_CAP_XSAVE2, 4096 },		/* no component needs more */
 	/* time */
 	{ KVM_CAP_GET_TSC_KHZ, 1 },
 	{ KVM_CAP_ADJUST_CLOCK, KVMCLOCK_FLAGS },
 	{ KVM_CAP_KVMCLOCK_CTRL, 1 },
+	/* what guests know of KVM */
+	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 }, /* always, whether asked to or not */
 	/* history: accepted, and of no consequence with an unrestricted guest */
 	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1 },	/* KVM_SET_NR_MMU_PAGES */
 	{ KVM_CAP_SET_TSS_ADDR, 1 },
 	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
 	{ KVM_CAP_ENABLE_CAP_VM, 1 },
+	{ KVM_CAP_ENABLE_CAP, 1 },		/* on a vCPU */
 	/* clang-format on */
 };
 
@@ -159,6 +163,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init_event)
 		vlapic_reset(&vcpu->arch.apic, true);
 		vapic_reset(vcpu);
 	}
+	pv_reset(vcpu);
 	vcpu_update_cpuid(vcpu);
 	vcpu_set_request(vcpu, REQ_EVENT);
 }
@@ -245,10 +250,13 @@ void arch_vcpu_destroy(struct vcpu *vcpu)
 void arch_vcpu_load(struct vcpu *vcpu, int cpu)
 {
 	backend_load(vcpu, cpu);
+	pv_load(vcpu);
 }
 
 void arch_vcpu_put(struct vcpu *vcpu)
 {
+	if (READ_ONCE(vcpu->preempted))
+		pv_preempted(vcpu);
 	backend_put(vcpu);
 }
 

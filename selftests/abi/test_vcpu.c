@@ -617,6 +617,23 @@ static void tsc_khz(void **state)
 	assert_true(must(ioctl(v->fd, KVM_GET_TSC_KHZ, 0)) > 1000);
 }
 
+static void enable_cap(void **state)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP };
+	struct vcpu *v = vcpu_create_bare(vm_create_bare(), 0);
+
+	(void)state;
+	must_fail(EINVAL, ioctl(v->fd, KVM_ENABLE_CAP, &cap)); /* a VM's */
+	must_fail(EFAULT, ioctl(v->fd, KVM_ENABLE_CAP, NULL));
+	cap.cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID;
+	cap.args[0] = 1;
+	must(ioctl(v->fd, KVM_ENABLE_CAP, &cap));
+	cap.args[0] = 0;
+	must(ioctl(v->fd, KVM_ENABLE_CAP, &cap));
+	cap.flags = 1;
+	must_fail(EINVAL, ioctl(v->fd, KVM_ENABLE_CAP, &cap));
+}
+
 static void mce_setup_arguments(void **state)
 {
 	struct vcpu *v = new_vcpu();
@@ -725,6 +742,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(interrupt_arguments),
 	TEST(interrupt_with_kernel_irqchip),
 	TEST(tsc_khz),
+	TEST(enable_cap),
 	TEST(mce_setup_arguments),
 	TEST(mapping_limits),
 	TEST(nothing_beyond_the_third_page),

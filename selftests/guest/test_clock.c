@@ -242,11 +242,80 @@ static void the_clock_is_saved_with_the_msrs(void **state)
 	expect_same_clock(v);
 }
 
+static void tsc_reader(uint64_t unused)
+{
+	(void)unused;
+	for (;;)
+		guest_sync_values(1, rdtsc(), 0, 0, 0);
+}
+
+static struct kvm_device_attr tsc_offset(int64_t *value)
+{
+	return (struct kvm_device_attr){ .group = KVM_VCPU_TSC_CTRL,
+					 .attr = KVM_VCPU_TSC_OFFSET,
+					 .addr = (uintptr_t)value };
+}
+
+static int64_t get_tsc_offset(struct vcpu *v)
+{
+	int64_t value = 0;
+	struct kvm_device_attr attr = tsc_offset(&value);
+
+	must(ioctl(v->fd, KVM_GET_DEVICE_ATTR, &attr));
+	return value;
+}
+
+static void the_tsc_offset_is_an_attribute(void **state)
+{
+	static const int64_t offsets[] = { 0, 1L << 50, -(1L << 50), 12345 };
+	struct vcpu *v = vcpu_create(vm_create_irqchip(), 0);
+	int64_t value;
+	struct kvm_device_attr attr = tsc_offset(&value);
+
+	(void)state;
+	vcpu_long_mode(v, tsc_reader, 0);
+	must(ioctl(v->fd, KVM_HAS_DEVICE_ATTR, &attr));
+	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
+		uint64_t before = rdtsc(), there;
+
+		value = offsets[i];
+		must(ioctl(v->fd, KVM_SET_DEVICE_ATTR, &attr));
+		assert_int_equal(get_tsc_offset(v), offsets[i]);
+		there = expect_sync(v, 1)->value[1] - offsets[i]; /* the host's at that moment */
+		assert_in_range(there, before, rdtsc());
+	}
+	/* what comes later runs with it, and a TSC that the guest moves has another offset */
+	assert_int_equal(get_tsc_offset(vcpu_create(v->vm, 1)), 12345);
+	vcpu_long_mode(v, clock_mover, 1);
+	expect_same_clock(v);
+	expect_same_clock(v);
+	assert_in_range(get_tsc_offset(v), (1L << 40) - (1L << 30), (1L << 40) + 12345);
+}
+
+static void other_attributes_of_a_vcpu_do_not_exist(void **state)
+{
+	struct vcpu *v = vcpu_create(vm_create_irqchip(), 0);
+	struct kvm_device_attr attr = tsc_offset((int64_t *)8);
+
+	(void)state;
+	must(ioctl(v->fd, KVM_HAS_DEVICE_ATTR, &attr)); /* nothing is read or written */
+	must_fail(EFAULT, ioctl(v->fd, KVM_GET_DEVICE_ATTR, &attr));
+	must_fail(EFAULT, ioctl(v->fd, KVM_SET_DEVICE_ATTR, &attr));
+	must_fail(EFAULT, ioctl(v->fd, KVM_HAS_DEVICE_ATTR, NULL));
+	attr.attr++;
+	must_fail(ENXIO, ioctl(v->fd, KVM_HAS_DEVICE_ATTR, &attr));
+	must_fail(ENXIO, ioctl(v->fd, KVM_GET_DEVICE_ATTR, &attr));
+	attr.attr--;
+	attr.group++;
+	must_fail(ENXIO, ioctl(v->fd, KVM_SET_DEVICE_ATTR, &attr));
+}
+
 static const struct CMUnitTest tests[] = {
-	TEST(the_guest_reads_what_userspace_gets), TEST(set_clock_reaches_the_guest),
-	TEST(tscs_that_differ_do_not_matter),      TEST(the_guest_learns_that_it_was_stopped),
-	TEST(the_wall_clock_is_that_of_the_start), TEST(addresses_outside_memory_are_harmless),
-	TEST(the_clock_is_saved_with_the_msrs),
+	TEST(the_guest_reads_what_userspace_gets),     TEST(set_clock_reaches_the_guest),
+	TEST(tscs_that_differ_do_not_matter),          TEST(the_guest_learns_that_it_was_stopped),
+	TEST(the_wall_clock_is_that_of_the_start),     TEST(addresses_outside_memory_are_harmless),
+	TEST(the_clock_is_saved_with_the_msrs),        TEST(the_tsc_offset_is_an_attribute),
+	TEST(other_attributes_of_a_vcpu_do_not_exist),
 };
 
 TEST_MAIN("guest_clock", tests)

@@ -100,18 +100,24 @@ static void waker_payload(uint64_t rounds)
 	}
 }
 
-/* The sleeper is vCPU 1. Each has a CPU of its own: polling is for those that nobody else wants. */
-static struct vcpu *run_pair(struct vm *vm)
+/* Each has a CPU of its own: polling is for those that nobody else wants. */
+static void run_vcpus(struct vcpu *waker, struct vcpu *sleeper)
 {
-	struct vcpu *waker = add_vcpu(vm, waker_payload, ROUNDS);
-	struct vcpu *sleeper = add_vcpu(vm, sleeper_payload, ROUNDS);
-
 	vcpu_start(sleeper);
 	pin_thread(sleeper->thread, sysconf(_SC_NPROCESSORS_ONLN) > 1);
 	vcpu_start(waker);
 	pin_thread(waker->thread, 0);
 	vcpu_join(waker);
 	vcpu_join(sleeper);
+}
+
+/* The sleeper is vCPU 1. */
+static struct vcpu *run_pair(struct vm *vm)
+{
+	struct vcpu *waker = add_vcpu(vm, waker_payload, ROUNDS);
+	struct vcpu *sleeper = add_vcpu(vm, sleeper_payload, ROUNDS);
+
+	run_vcpus(waker, sleeper);
 	return sleeper;
 }
 
@@ -144,6 +150,22 @@ static void hlt_without_exits(void **state)
 		assert_int_equal(vcpu_counter(sleeper, "exit.virtualized_eoi"), 0);
 		assert_int_equal(vcpu_counter(sleeper, "irq_windows"), 0);
 	}
+}
+
+/* Those of vCPUs to come: one that is there goes on as it was created. */
+static void a_vcpu_keeps_its_exits(void **state)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_DISABLE_EXITS,
+				      .args = { KVM_X86_DISABLE_EXITS_HLT } };
+	struct vm *vm = vm_without(0);
+	struct vcpu *waker = add_vcpu(vm, waker_payload, ROUNDS), *sleeper;
+
+	(void)state;
+	need_apicvisor();
+	sleeper = add_vcpu(vm, sleeper_payload, ROUNDS);
+	must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	run_vcpus(waker, sleeper);
+	assert_int_equal(vcpu_counter(sleeper, "exit.hlt"), ROUNDS);
 }
 
 /* The same on the peer: that it works is seen by the guest. */
@@ -673,6 +695,7 @@ static const struct CMUnitTest tests[] = {
 	STATS_TEST(hlt_exits),
 	STATS_TEST(hlt_without_exits),
 	STATS_TEST(hlt_without_exits_wakes),
+	STATS_TEST(a_vcpu_keeps_its_exits),
 	STATS_TEST(deaf_halt_waits_for_nmi),
 	STATS_TEST(halt_is_saved),
 	STATS_TEST(injected_exception_ends_halt),

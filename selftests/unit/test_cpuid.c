@@ -100,7 +100,7 @@ static const struct cpuid_limits all_limits = {
 	.umip = true,
 	.pku = true,
 	.la57 = true,
-	.kvmclock = true,
+	.pv = 0x1000029,
 };
 
 static struct kvm_cpuid_entry2 list[ROOM];
@@ -210,9 +210,8 @@ static void test_hypervisor_leaves(void **state)
 	e = entry(0x40000000, 0);
 	assert_int_equal(e->eax, 0x40000001);
 	assert_memory_equal(&e->ebx, "KVMKVMKVM\0\0\0", 12);
-	/* the clock under both sets of MSRs, and that it is stable */
-	expect_leaf(0x40000001, 0, 1 << 0 | 1 << 3 | 1 << 24, 0, 0, 0);
-	limits.kvmclock = false;
+	expect_leaf(0x40000001, 0, 0x1000029, 0, 0, 0);
+	limits.pv = 0;
 	build(&limits, skylake_host);
 	expect_leaf(0x40000001, 0, 0, 0, 0, 0);
 }
@@ -490,7 +489,7 @@ static void test_query_ranges(void **state)
 	expect_query(6, 0, 4, 0, 0, 0);
 	expect_query(3, 0, 0, 0, 0, 0); /* in range, absent */
 	expect_query(7, 9, 0, 0, 0, 0); /* subleaf that isn't there */
-	expect_query(0x40000001, 0, 0x1000009, 0, 0, 0);
+	expect_query(0x40000001, 0, 0x1000029, 0, 0, 0);
 	/* out of every range: an Intel guest sees the largest basic leaf, at the same subleaf */
 	expect_query(0x15, 2, 0x100, 0x240, 0, 0);
 	expect_query(0x40000002, 0, 0x2e7, 0x240, 0xa88, 0);

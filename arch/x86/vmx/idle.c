@@ -70,10 +70,10 @@ u32 backend_disable_exits(void)
 }
 
 /* Without a LAPIC here, HLT is userspace's business whatever it has asked for. */
-static bool halts_in_guest(const struct vm *vm)
+static bool halts_in_guest(struct vcpu *vcpu)
 {
-	return (vm->arch.disabled_exits & KVM_X86_DISABLE_EXITS_HLT) &&
-	       vm->irqchip_mode != IRQCHIP_NONE;
+	return (to_vmx(vcpu)->no_exits & KVM_X86_DISABLE_EXITS_HLT) &&
+	       vcpu->vm->irqchip_mode != IRQCHIP_NONE;
 }
 
 static void set_ple_window(struct vmx_vcpu *vmx, u32 window)
@@ -93,11 +93,10 @@ void idle_load(struct vmx_vcpu *vmx)
 void idle_vcpu_init(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	u32 disabled = vcpu->vm->arch.disabled_exits;
 
-	vmx_set_proc(vmx, PROC_HLT_EXIT, !halts_in_guest(vcpu->vm));
-	vmx_set_proc(vmx, MWAIT_EXITS, !(disabled & KVM_X86_DISABLE_EXITS_MWAIT));
-	if (disabled & KVM_X86_DISABLE_EXITS_PAUSE) {
+	vmx_set_proc(vmx, PROC_HLT_EXIT, !halts_in_guest(vcpu));
+	vmx_set_proc(vmx, MWAIT_EXITS, !(vmx->no_exits & KVM_X86_DISABLE_EXITS_MWAIT));
+	if (vmx->no_exits & KVM_X86_DISABLE_EXITS_PAUSE) {
 		vmx->proc2 &= ~PROC2_PAUSE_LOOP;
 		vmcs_write32(VMCS_CTRL_PROC2, vmx->proc2);
 	}
@@ -111,7 +110,7 @@ void idle_open_msrs(struct vcpu *vcpu)
 {
 	unsigned int i;
 
-	if (!(vcpu->vm->arch.disabled_exits & KVM_X86_DISABLE_EXITS_CSTATE))
+	if (!(to_vmx(vcpu)->no_exits & KVM_X86_DISABLE_EXITS_CSTATE))
 		return;
 	for (i = 0; i < ARRAY_SIZE(cstate_msrs); i++)
 		if (cstate_present & BIT(i))
@@ -120,7 +119,7 @@ void idle_open_msrs(struct vcpu *vcpu)
 
 bool backend_take_halt(struct vcpu *vcpu)
 {
-	if (!halts_in_guest(vcpu->vm) || vmcs_read32(VMCS_GUEST_ACTIVITY) != ACTIVITY_HLT)
+	if (!halts_in_guest(vcpu) || vmcs_read32(VMCS_GUEST_ACTIVITY) != ACTIVITY_HLT)
 		return false;
 	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
 	return true;
@@ -128,14 +127,14 @@ bool backend_take_halt(struct vcpu *vcpu)
 
 void backend_see_halt(struct vcpu *vcpu, bool wanted)
 {
-	if (halts_in_guest(vcpu->vm))
+	if (halts_in_guest(vcpu))
 		vmx_set_proc(to_vmx(vcpu), PROC_HLT_EXIT, wanted);
 }
 
 /* SDM "Checks on Guest Non-Register State": HLT at privilege level 0, and in no shadow. */
 bool backend_give_halt(struct vcpu *vcpu)
 {
-	if (!halts_in_guest(vcpu->vm) || backend_cpl(vcpu) ||
+	if (!halts_in_guest(vcpu) || backend_cpl(vcpu) ||
 	    (backend_blocking(vcpu) & (BLOCK_STI | BLOCK_MOVSS)))
 		return false;
 	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);

@@ -45,7 +45,7 @@ void preempt_timer_vcpu_init(struct vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	vmx->timer_usable = READ_ONCE(preemption_timer) && vcpu->vm->irqchip_mode != IRQCHIP_NONE &&
-			    !(vcpu->vm->arch.disabled_exits & KVM_X86_DISABLE_EXITS_MWAIT);
+			    !(vmx->no_exits & KVM_X86_DISABLE_EXITS_MWAIT);
 	vmx->timer_tsc = TSC_NEVER;
 	vcpu->arch.timer_by_entry = vmx->timer_usable;
 }

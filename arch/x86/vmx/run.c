@@ -138,6 +138,13 @@ static __always_inline void flush_buffers(void)
 
 /* --- after the exit --- */
 
+bool backend_exit_was_interrupt(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	return !vmx->entry_failed && vmx->exit_reason == EXIT_EXT_INTR;
+}
+
 /* The exit acknowledged the host's interrupt: run its handler, through the gate it would have used.
  */
 void backend_host_interrupt(struct vcpu *vcpu)
@@ -145,7 +152,7 @@ void backend_host_interrupt(struct vcpu *vcpu)
 	const gate_desc *idt = (const gate_desc *)this_cpu_read(vmx_cpu.idt_base);
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	if (vmx->entry_failed || vmx->exit_reason != EXIT_EXT_INTR)
+	if (!backend_exit_was_interrupt(vcpu))
 		return;
 	vmx_call_handler(gate_offset(&idt[vmx->exit_intr_info & INTR_INFO_VECTOR]));
 }

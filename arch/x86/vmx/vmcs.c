@@ -308,6 +308,7 @@ int backend_vcpu_init(struct vcpu *vcpu)
 	vmx->proc = vmx_caps.proc;
 	vmx->proc2 = vmx->vpid ? vmx_caps.proc2 : vmx_caps.proc2 & ~PROC2_VPID;
 	vmx->entry = vmx_caps.entry;
+	vmx->no_exits = vcpu->vm->arch.disabled_exits;
 	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
 	backend_open_msrs(vcpu);
 	pi_vcpu_init(vcpu);

@@ -76,6 +76,7 @@ struct vmx_vcpu {
 	u32 proc2;
 	u32 entry;      /* VMCS_CTRL_ENTRY */
 	u32 ple_window; /* VMCS_CTRL_PLE_WINDOW */
+	u32 no_exits;   /* KVM_X86_DISABLE_EXITS_*, constant */
 
 	/* APIC virtualization: apicv.c; written by the vCPU's thread */
 	u32 apicv;          /* APICV_* in force */
