@@ -9,7 +9,6 @@
 node=${APV_DEV:-/dev/apicvisor}
 cpus=4
 limit=${APV_TIMEOUT:-200} # of a guest; seconds of emulated time, of which it takes 15
-slack=2                   # see compare()
 debugfs=/sys/kernel/debug/apicvisor
 tests="x2apic xapic xapic_timer"
 work=$(mktemp -d /tmp/apv-linux.XXXXXX) || exit 1
@@ -72,44 +71,6 @@ run_guest()
 	wait $waiter
 }
 
-# The sums of Documentation/testing.rst, over what guest and module say. Prints what is wrong. $slack is
-# for vlapic.c:request(): of two senders of one vector both may count, if the vCPU takes the first
-# request between the second's look at IRR and its own.
-compare()
-{
-	sed -n 's/^guest /guest /p' "$work/guest" | cat "$work/counts" - | awk -v cpus=$cpus -v slack=$slack '
-	# What the guest handled is between what was accepted before and after it counted.
-	function at_most(what, cpu, a, b)
-	{
-		if (a > b) {
-			printf "vCPU %d: %s: %d, but not more than %d were possible\n", cpu, what, a, b
-			wrong = 1
-		}
-	}
-	$1 == "guest" { for (i = 0; i < cpus; i++) handled[$2, i] = $(3 + i); rows++; next }
-	{ module[$1, $2, $3] = $4; lines++ }
-	END {
-		if (rows != 5 || !lines) {
-			print "no counts"
-			exit 1
-		}
-		split("timer ipi msi ioapic", path)
-		for (i = 0; i < cpus; i++)
-			for (p = 1; p in path; p++) {
-				name = path[p]
-				h = handled[name, i]
-				printf "# vCPU %d: %s: %d handled, %d to %d accepted\n", i, name, h,
-					module["before", i, name], module["after", i, name]
-				at_most(name " handled", i, h,
-					module["after", i, name] + module["after", i, "coalesced"])
-				if (name == "ipi") # the processor may deliver these by itself
-					h += handled["self", i]
-				at_most(name " accepted", i, module["before", i, name], h + slack)
-			}
-		exit wrong
-	}'
-}
-
 one()
 {
 	# shellcheck disable=SC2046 # words
@@ -120,7 +81,7 @@ one()
 		return 1
 	fi
 	grep -q '^load: passed' "$work/guest" || return 1
-	[ "$node" != /dev/apicvisor ] || compare
+	[ "$node" != /dev/apicvisor ] || /linux/compare "$work/guest" "$work/counts" $cpus
 }
 
 dd if=/dev/urandom of="$work/disk" bs=64k count=4 2>/dev/null
