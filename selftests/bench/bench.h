@@ -22,6 +22,7 @@ struct bench_case {
 	void (*batch)(uint64_t *ticks); /* guest: @ops operations; their ticks, by metric */
 	void (*prepare)(void);          /* guest, once; may be NULL */
 	unsigned int ops;               /* operations of a batch */
+	unsigned int marked;            /* operations between two marks, if not @ops */
 	unsigned int arg;               /* the case's own */
 	enum apic_mode mode;
 	const char *metric[MAX_METRICS]; /* names of what a batch reports; the first may be NULL */
@@ -80,16 +81,35 @@ void loop(uint64_t unused);
 /* Let @v run them: in_guest() of all that loop() needs. */
 void set_loop(const struct bench_case *c, struct vcpu *v);
 
+/*
+ * What a batch is between, on either side: the moment, and a mark for `lab run --profile`, whose
+ * emulator counts instructions from one to the other. Elsewhere the mark is an instruction that
+ * does nothing.
+ */
+static inline uint64_t batch_begin(void)
+{
+	asm volatile("xchg %%bx, %%bx" : : : "memory");
+	return rdtsc();
+}
+
+static inline uint64_t batch_end(void)
+{
+	uint64_t now = rdtsc();
+
+	asm volatile("xchg %%cx, %%cx" : : : "memory");
+	return now;
+}
+
 /* A guest function that times one batch of @body. */
-#define BATCH(name, ...)                             \
-	static void name(uint64_t *ticks)            \
-	{                                            \
-		uint64_t n_ = ops, start_ = rdtsc(); \
-                                                     \
-		do {                                 \
-			__VA_ARGS__;                 \
-		} while (--n_);                      \
-		ticks[0] = rdtsc() - start_;         \
+#define BATCH(name, ...)                                   \
+	static void name(uint64_t *ticks)                  \
+	{                                                  \
+		uint64_t n_ = ops, start_ = batch_begin(); \
+                                                           \
+		do {                                       \
+			__VA_ARGS__;                       \
+		} while (--n_);                            \
+		ticks[0] = batch_end() - start_;           \
 	}
 
 #endif

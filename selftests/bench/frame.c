@@ -37,8 +37,9 @@ static void print_exits(const struct exit_counts *exits)
 void emit(const struct bench_case *c, const struct samples *s, const struct exit_counts *exits)
 {
 	for (unsigned int m = 0; m < MAX_METRICS && (m == 0 || c->metric[m]); m++) {
-		printf("@bench {\"case\": \"%s%s%s\", \"ops\": %u", c->name,
-		       c->metric[m] ? "." : "", c->metric[m] ? c->metric[m] : "", c->ops);
+		printf("@bench {\"case\": \"%s%s%s\", \"ops\": %u, \"marked\": %u", c->name,
+		       c->metric[m] ? "." : "", c->metric[m] ? c->metric[m] : "", c->ops,
+		       c->marked ? c->marked : c->ops);
 		print_exits(exits);
 		printf(", \"batches\": [");
 		for (unsigned int i = 0; i < s->n; i++)

@@ -16,7 +16,7 @@ from labkit.say import LabError, progress
 SUITE = "trixie"                # has Bochs 3.0; the snapshot after it miscomputes in early boot
 FIRMWARE_SUITE = "bookworm"
 PATCHES = paths.LAB / "patches"
-PROFILE = paths.LAB / "profile"     # our hooks for Bochs's instrumentation
+PROFILE = paths.LAB / "profile"     # our hooks for Bochs's instrumentation, and a clock for them
 
 CONFIGURE = [
     "--enable-smp", "--enable-cpu-level=6", "--enable-x86-64", "--enable-vmx=2",
@@ -89,7 +89,7 @@ def _build(version, patches, hooks, scratch, log):
         kind += ", counting instructions"
     progress(f"building Bochs {version} with {kind}: about a minute on two processors")
     tree = apt.Suite(SUITE).source("bochs", scratch)
-    for patch in patches:
+    for patch in [*patches, *(hook for hook in hooks if hook.suffix == ".patch")]:
         apt.apply_patch(tree, patch)
     log.unlink(missing_ok=True)
     options = CONFIGURE + (_instrument(tree, hooks) if hooks else [])

@@ -1,62 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Counts the instructions that each emulated CPU executes, by address. A program in the machine
- * begins and ends the count by writing 1 and 0 to PROFILE_PORT, which no device has; what was counted
- * in between is appended to the file named by LAB_PROFILE, a line each:
- *
- *     host ADDRESS COUNT        outside VMX non-root operation
- *     guest 0 COUNT             inside, all addresses together
- *     end 0 COUNT               after the lines of one measurement: the sum
- *
- * CPUs are emulated in turn by one thread, so there is nothing to lock.
+ * Instructions between two marks, by processor and address: instrument.h. Of several intervals the
+ * shortest is kept, in which the machine was disturbed least, and written to $LAB_PROFILE whenever
+ * there is a shorter one: "total INSTRUCTIONS", then lines "CPU ADDRESS COUNT". Instructions of a
+ * guest have the address 0: only what the host does is of interest.
  */
-#include <cstdio>
-#include <cstdlib>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unordered_map>
 #include "bochs.h"
 #include "cpu/cpu.h"
+#include "cpu/decoder/ia_opcodes.h"
 
-static const unsigned PROFILE_PORT = 0x5a0;
+bool lab_counting;
 
-static bool counting;
-static std::unordered_map<bx_address, unsigned long long> host;
-static unsigned long long guest;
-
-void profile_instruction(unsigned cpu)
+namespace
 {
-	if (!counting)
-		return;
-	if (BX_CPU(cpu)->in_vmx_guest)
-		guest++;
-	else
-		host[BX_CPU(cpu)->get_instruction_pointer()]++;
+typedef std::unordered_map<Bit64u, Bit64u> Counts;
+
+const unsigned MAX_CPUS = 8;
+const unsigned BEGIN_REG = 3, END_REG = 1; /* BX, CX */
+const char *path;
+Counts counts[MAX_CPUS];
+Bit64u total, shortest;
+
+/* Returns what the instruction marks, or nothing. */
+unsigned mark(bxInstruction_c *i)
+{
+	if (i->getIaOpcode() != BX_IA_XCHG_EwGw || !i->modC0() || i->dst() != i->src())
+		return 0;
+	return i->dst();
 }
 
-static void report()
+void begin()
 {
-	const char *name = getenv("LAB_PROFILE");
-	FILE *file = name ? fopen(name, "a") : NULL;
-	unsigned long long sum = guest;
+	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
+		counts[cpu].clear();
+	total = 0;
+	lab_counting = true;
+}
 
-	if (!file) {
-		fprintf(stderr, "profile: LAB_PROFILE names no file that can be written\n");
+void end()
+{
+	FILE *file;
+
+	lab_counting = false;
+	if (shortest && total >= shortest)
 		return;
+	shortest = total;
+	file = fopen(path, "w");
+	if (!file) {
+		perror(path);
+		exit(1);
 	}
-	for (const auto &entry : host) {
-		fprintf(file, "host %llx %llu\n", (unsigned long long)entry.first, entry.second);
-		sum += entry.second;
-	}
-	fprintf(file, "guest 0 %llu\nend 0 %llu\n", guest, sum);
+	fprintf(file, "total %llu\n", (unsigned long long)total);
+	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
+		for (Counts::const_iterator c = counts[cpu].begin(); c != counts[cpu].end(); ++c)
+			fprintf(file, "%u %llx %llu\n", cpu, (unsigned long long)c->first,
+				(unsigned long long)c->second);
 	fclose(file);
 }
+} // namespace
 
-void profile_port(unsigned port, unsigned value)
+void lab_init(void)
 {
-	if (port != PROFILE_PORT)
+	path = getenv("LAB_PROFILE");
+}
+
+void lab_instruction(unsigned cpu, bxInstruction_c *i)
+{
+	unsigned what = mark(i);
+
+	if (path && what == BEGIN_REG)
+		begin();
+	else if (lab_counting && what == END_REG)
+		end();
+	if (!lab_counting || cpu >= MAX_CPUS)
 		return;
-	if (counting && !value)
-		report();
-	host.clear();
-	guest = 0;
-	counting = value;
+	total++;
+	counts[cpu][BX_CPU(cpu)->in_vmx_guest ? 0 : BX_CPU(cpu)->prev_rip]++;
 }

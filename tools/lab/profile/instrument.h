@@ -1,20 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Hooks for Bochs's instrumentation: `lab run --profile` counts instructions by their address. Of
- * the emulator's many hooks two are taken; the rest are the empty ones of its own stubs.
+ * The lab's use of the emulator's instrumentation interface: count instructions by address between
+ * two marks. A mark is an instruction that does nothing, so a guest can set one without an exit: XCHG
+ * BX,BX begins, XCHG CX,CX ends. Built into the emulator that `lab run --profile` starts.
  */
+#ifndef LAB_INSTRUMENT_H
+#define LAB_INSTRUMENT_H
+
+/* All calls that are not of interest expand to nothing in the emulator's own header. */
 #undef BX_INSTRUMENTATION
 #define BX_INSTRUMENTATION 0
 #include "instrument/stubs/instrument.h"
-#undef BX_INSTRUMENTATION
-#define BX_INSTRUMENTATION 1
+
+#include "cpu/decoder/ia_opcodes.h"
 
 class bxInstruction_c;
 
-void profile_instruction(unsigned cpu);
-void profile_port(unsigned port, unsigned value);
+extern bool lab_counting; /* between the marks */
+void lab_instruction(unsigned cpu, bxInstruction_c *i);
+void lab_init(void);
+
+#undef BX_INSTR_INIT_ENV
+#define BX_INSTR_INIT_ENV() lab_init()
 
 #undef BX_INSTR_BEFORE_EXECUTION
-#define BX_INSTR_BEFORE_EXECUTION(cpu, i) profile_instruction(cpu)
-#undef BX_INSTR_OUTP
-#define BX_INSTR_OUTP(port, len, value) profile_port(port, value)
+#define BX_INSTR_BEFORE_EXECUTION(cpu_id, i)                               \
+	do {                                                               \
+		if (lab_counting || (i)->getIaOpcode() == BX_IA_XCHG_EwGw) \
+			lab_instruction(cpu_id, i);                        \
+	} while (0)
+
+#endif
