@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The lab's use of the emulator's instrumentation interface: count instructions by address between
- * two marks. A mark is an instruction that does nothing, so a guest can set one without an exit: XCHG
- * BX,BX begins, XCHG CX,CX ends. Built into the emulator that `lab run --profile` starts.
+ * Hooks for Bochs's instrumentation: `lab run --profile` counts the instructions between two
+ * marks, by address. A mark is an instruction that does nothing, so a guest sets one without an
+ * exit: "xchg %bx, %bx" begins, "xchg %cx, %cx" ends. All other hooks stay empty.
  */
 #ifndef LAB_INSTRUMENT_H
 #define LAB_INSTRUMENT_H
