@@ -25,11 +25,12 @@ struct bench_case {
 	unsigned int marked;            /* operations between two marks, if not @ops */
 	unsigned int arg;               /* the case's own */
 	enum apic_mode mode;
+	const char *unit;                /* if not ticks */
 	const char *metric[MAX_METRICS]; /* names of what a batch reports; the first may be NULL */
 };
 
 /* Each ends with a case without a name. */
-extern const struct bench_case exit_cases[], irq_cases[];
+extern const struct bench_case exit_cases[], ipi_cases[], irq_cases[], timer_cases[], life_cases[];
 
 /* --- the frame: frame.c --- */
 

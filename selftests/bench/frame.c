@@ -6,7 +6,8 @@
 #include "bench.h"
 #include "stats.h"
 
-static const struct bench_case *const groups[] = { exit_cases, irq_cases };
+static const struct bench_case *const groups[] = { exit_cases, ipi_cases, irq_cases, timer_cases,
+						   life_cases };
 
 volatile uint64_t ops;
 static void (*volatile batch)(uint64_t *ticks);
@@ -40,6 +41,8 @@ void emit(const struct bench_case *c, const struct samples *s, const struct exit
 		printf("@bench {\"case\": \"%s%s%s\", \"ops\": %u, \"marked\": %u", c->name,
 		       c->metric[m] ? "." : "", c->metric[m] ? c->metric[m] : "", c->ops,
 		       c->marked ? c->marked : c->ops);
+		if (c->unit)
+			printf(", \"unit\": \"%s\"", c->unit);
 		print_exits(exits);
 		printf(", \"batches\": [");
 		for (unsigned int i = 0; i < s->n; i++)

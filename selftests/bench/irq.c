@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Interrupts, from the moment before the sending instruction to the first instruction of the handler
- * and to the end of its EOI, and what the sender spends. The guest's vCPU 0 sends; receivers have
- * threads of their own on CPU 1. All of them read one clock: vCPUs' TSCs are checked to agree.
+ * IPIs, from the moment before the sending instruction to the first instruction of the handler and
+ * to the end of its EOI, and what the sender spends. The guest's vCPU 0 sends; receivers have
+ * threads of their own on CPU 1. All of them read one clock: their TSCs are checked to agree.
  */
-#include "bench.h"
+#include <sys/eventfd.h>
+#include "irq.h"
 
+#define ICR_NMI      (4u << 8)
 #define ICR_ASSERT   (1u << 14)
-#define SETTLE_TICKS 300000 /* longer than a halted vCPU is polled for before its thread sleeps */
-#define MAX_SKEW     100    /* of two TSCs, ticks */
+#define ICR_OTHERS   (3u << 18)
+#define MAX_SKEW     100 /* of two TSCs, ticks */
+#define PREEMPT_PORT 0x530
+#define HOG_PRIORITY 1
 
-extern volatile uint64_t bench_first, bench_done, bench_count;
-extern const char bench_irq_xapic[], bench_irq_x2apic[];
-
-static volatile uint64_t receivers, halting;
-static volatile uint64_t ready, halts;
-static volatile uint64_t ping, pong, pong_tsc, clock_agreed;
+volatile uint64_t receivers, halting, halts;
+struct clock common_clock;
 
 /* --- guest: what both sides need --- */
 
-static void set_gate(unsigned int vector, const char *handler)
+void set_gate(unsigned int vector, const char *handler)
 {
 	uint64_t *gate = (uint64_t *)GUEST_IDT + 2 * vector, to = (uintptr_t)handler;
 
@@ -27,23 +27,24 @@ static void set_gate(unsigned int vector, const char *handler)
 	gate[1] = to >> 32;
 }
 
-static void enable_interrupts(void)
+void enable_interrupts(void)
 {
 	set_gate(VECTOR, mode == X2APIC ? bench_irq_x2apic : bench_irq_xapic);
+	set_gate(2, bench_irq_nmi);
 	apic_enable();
 }
 
 /* --- guest: receiver --- */
 
-static void receiver(uint64_t unused)
+void receiver(uint64_t unused)
 {
 	(void)unused;
 	enable_interrupts();
-	asm volatile("lock incq %0" : "+m"(ready));
-	while (!clock_agreed) {
-		if (pong != ping) {
-			pong_tsc = rdtsc();
-			pong = ping;
+	asm volatile("lock incq %0" : "+m"(common_clock.ready));
+	while (!common_clock.agreed) {
+		if (common_clock.pong != common_clock.ping) {
+			common_clock.tsc = rdtsc();
+			common_clock.pong = common_clock.ping;
 		}
 	}
 	sti();
@@ -56,48 +57,50 @@ static void receiver(uint64_t unused)
 	}
 }
 
-/* --- guest: sender --- */
-
-/* The difference of the two clocks is known to half of the quickest round trip. */
-static void agree_on_clock(void)
+int64_t agree_on_clock(struct clock *c)
 {
 	uint64_t best = ~0UL;
-	int64_t skew = 0;
+	int64_t ahead = 0;
 
 	for (int i = 0; i < 16; i++) {
 		uint64_t start = rdtsc(), trip;
 
-		ping++;
-		while (pong != ping)
+		c->ping++;
+		while (c->pong != c->ping)
 			;
 		trip = rdtsc() - start;
 		if (trip < best) {
 			best = trip;
-			skew = (int64_t)(pong_tsc - start - trip / 2);
+			ahead = (int64_t)(c->tsc - start - trip / 2);
 		}
 	}
-	guest_assert(skew < MAX_SKEW && skew > -MAX_SKEW);
-	clock_agreed = 1;
+	c->agreed = 1;
+	return ahead;
 }
+
+/* --- guest: sender --- */
 
 static void prepare_sender(void)
 {
 	guest_pic_init(0xffff);
 	enable_interrupts();
-	while (ready != receivers)
+	while (common_clock.ready != receivers)
 		;
-	if (receivers)
-		agree_on_clock();
+	if (receivers) {
+		int64_t ahead = agree_on_clock(&common_clock);
+
+		guest_assert(ahead < MAX_SKEW && ahead > -MAX_SKEW);
+	}
 	sti();
 }
 
-static void send_ipi(uint32_t apic_id)
+static void send_ipi(uint32_t apic_id, uint32_t what)
 {
 	if (mode == X2APIC) {
-		x2apic_write(APIC_ICR_LO, (uint64_t)apic_id << 32 | ICR_ASSERT | VECTOR);
+		x2apic_write(APIC_ICR_LO, (uint64_t)apic_id << 32 | ICR_ASSERT | what);
 	} else {
 		xapic_write(APIC_ICR_HI, apic_id << 24);
-		xapic_write(APIC_ICR_LO, ICR_ASSERT | VECTOR);
+		xapic_write(APIC_ICR_LO, ICR_ASSERT | what);
 	}
 }
 
@@ -112,35 +115,53 @@ static void wait_until_halted(void)
 		;
 }
 
-#define HANDLER_METRICS                  \
-	{                                \
-		"send", "handler", "eoi" \
-	}
-
-/* @send causes @n interrupts. What is profiled is each from its sending to the last EOI. */
-#define TIMED_SENDS(name, n, wait, send)                   \
-	static void name(uint64_t *ticks)                  \
-	{                                                  \
-		ticks[0] = ticks[1] = ticks[2] = 0;        \
-		for (uint64_t i = ops; i; i--) {           \
-			uint64_t want = bench_count + (n); \
-			uint64_t start, sent;              \
-                                                           \
-			wait;                              \
-			start = batch_begin();             \
-			send;                              \
-			sent = rdtsc();                    \
-			while (bench_count != want)        \
-				;                          \
-			batch_end();                       \
-			ticks[0] += sent - start;          \
-			ticks[1] += bench_first - start;   \
-			ticks[2] += bench_done - start;    \
-		}                                          \
-	}
-
 TIMED_SENDS(batch_self, 1, , apic_send_self(VECTOR))
-TIMED_SENDS(batch_one, 1, if (halting) wait_until_halted(), send_ipi(1))
+TIMED_SENDS(batch_halted, 1, wait_until_halted(), send_ipi(1, VECTOR))
+TIMED_SENDS(batch_running, 1, , send_ipi(1, VECTOR))
+TIMED_SENDS(batch_nmi, 1, , send_ipi(1, ICR_NMI))
+TIMED_SENDS(batch_broadcast, receivers, wait_until_halted(), send_ipi(0, ICR_OTHERS | VECTOR))
+
+/* An interrupt that is there when HLT is: an exit that goes back at once, or sleeps. */
+TIMED_SENDS(batch_hlt, 1, cli(), {
+	apic_send_self(VECTOR);
+	sti_hlt();
+})
+
+/* --- preemption: guest and the hog, a thread of the host --- */
+
+static volatile uint64_t asked, hogging, sent_to_preempted;
+
+static void preempt_receiver(void)
+{
+	asked++;
+	outb(PREEMPT_PORT, 0);
+	while (hogging != asked)
+		;
+}
+
+TIMED_SENDS(batch_preempted, 1, preempt_receiver(), {
+	send_ipi(1, VECTOR);
+	sent_to_preempted = asked;
+})
+
+struct hog {
+	struct vm *vm;
+	int fd;
+};
+
+/* Takes CPU 1 from the receiver when the guest asks, until the interrupt is sent. */
+static void *hog(void *arg)
+{
+	const struct hog *h = arg;
+	uint64_t n;
+
+	while (read(h->fd, &n, sizeof(n)) == sizeof(n) && n == 1) {
+		in_guest(h->vm, hogging)++;
+		while (in_guest(h->vm, sent_to_preempted) != in_guest(h->vm, hogging))
+			;
+	}
+	return NULL;
+}
 
 /* --- host --- */
 
@@ -174,23 +195,58 @@ static void run_running(const struct bench_case *c)
 	measure(c, new_sender(c, 1, false));
 }
 
+/* c->arg receivers. */
 static void run_halted(const struct bench_case *c)
 {
-	measure(c, new_sender(c, 1, true));
+	measure(c, new_sender(c, c->arg, true));
 }
 
-#define IPI(NAME, MODE, RUN, BATCH, OPS)                                                      \
-	{                                                                                     \
-		.name = "ipi." NAME, .run = RUN, .batch = BATCH, .mode = MODE,                \
-		.prepare = prepare_sender, .ops = OPS, .marked = 1, .metric = HANDLER_METRICS \
-	}
+static void run_preempted(const struct bench_case *c)
+{
+	struct sched_param priority = { .sched_priority = HOG_PRIORITY };
+	struct vcpu *sender = new_sender(c, 1, false);
+	struct hog h = { .vm = sender->vm, .fd = eventfd(0, EFD_CLOEXEC) };
+	struct kvm_ioeventfd ask = {
+		.addr = PREEMPT_PORT,
+		.len = 1,
+		.fd = h.fd,
+		.flags = KVM_IOEVENTFD_FLAG_PIO,
+	};
+	uint64_t enough = 2;
+	pthread_t thread;
 
-const struct bench_case irq_cases[] = {
-	IPI("self.xapic", XAPIC, run_self, batch_self, 32),
-	IPI("self.x2apic", X2APIC, run_self, batch_self, 32),
-	IPI("running.xapic", XAPIC, run_running, batch_one, 32),
-	IPI("running.x2apic", X2APIC, run_running, batch_one, 32),
-	IPI("halted.xapic", XAPIC, run_halted, batch_one, 8),
-	IPI("halted.x2apic", X2APIC, run_halted, batch_one, 8),
+	must(h.fd);
+	must(ioctl(sender->vm->fd, KVM_IOEVENTFD, &ask));
+	if (pthread_create(&thread, NULL, hog, &h))
+		fail_msg("no thread");
+	if (pthread_setschedparam(thread, SCHED_FIFO, &priority))
+		fail_msg("no SCHED_FIFO");
+	pin_thread(thread, 1);
+	measure(c, sender);
+	assert_int_equal(write(h.fd, &enough, sizeof(enough)), sizeof(enough));
+	pthread_join(thread, NULL);
+	close(h.fd);
+}
+
+#define IPI(NAME, MODE, RUN, BATCH, OPS, ARG)                                               \
+	{                                                                                   \
+		.name = "ipi." NAME, .run = RUN, .batch = BATCH, .mode = MODE,              \
+		.prepare = prepare_sender, .ops = OPS, .marked = 1, .metric = SEND_METRICS, \
+		.arg = ARG                                                                  \
+	}
+#define BOTH(NAME, RUN, BATCH, OPS, ARG)                 \
+	IPI(NAME ".xapic", XAPIC, RUN, BATCH, OPS, ARG), \
+		IPI(NAME ".x2apic", X2APIC, RUN, BATCH, OPS, ARG)
+
+const struct bench_case ipi_cases[] = {
+	BOTH("self", run_self, batch_self, 32, 0),
+	BOTH("self_hlt", run_self, batch_hlt, 16, 0),
+	BOTH("running", run_running, batch_running, 32, 0),
+	BOTH("nmi", run_running, batch_nmi, 16, 0),
+	BOTH("preempted", run_preempted, batch_preempted, 4, 0),
+	BOTH("halted", run_halted, batch_halted, 8, 1),
+	BOTH("broadcast2", run_halted, batch_broadcast, 4, 2),
+	BOTH("broadcast4", run_halted, batch_broadcast, 4, 4),
+	BOTH("broadcast7", run_halted, batch_broadcast, 4, 7),
 	{},
 };

@@ -66,7 +66,7 @@ static long slab_bytes(void)
 	return sum;
 }
 
-static struct leak_memory measure(void)
+struct leak_memory leak_memory_now(void)
 {
 	settle();
 	return (struct leak_memory){
@@ -95,11 +95,11 @@ struct leak_memory leak_growth(void (*cycle)(unsigned int), unsigned int n)
 
 	for (unsigned int i = 0; i < n; i++)
 		cycle(i);
-	before = measure();
+	before = leak_memory_now();
 	for (int batch = 0; batch < BATCHES; batch++) {
 		for (unsigned int i = 0; i < n; i++)
 			cycle(i);
-		after = measure();
+		after = leak_memory_now();
 		pages[batch] = after.pages - before.pages;
 		slab[batch] = after.slab - before.slab;
 		percpu[batch] = after.percpu - before.percpu;

@@ -15,6 +15,8 @@ struct leak_memory {
 	long pages, slab, percpu;
 };
 
+/* What is in use now, after all that can be given back was. */
+struct leak_memory leak_memory_now(void);
 /* What a batch of @n cycles costs: the second-smallest of the batches' figures. */
 struct leak_memory leak_growth(void (*cycle)(unsigned int), unsigned int n);
 /* Half a page or more per cycle. */

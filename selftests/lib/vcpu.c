@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include "lib.h"
 
+#define CPUID_1_ECX_TSC_DEADLINE (1u << 24)
+
 const char *exit_name(uint32_t reason)
 {
 	static const char *const names[] = {
@@ -63,6 +65,11 @@ void vcpu_set_supported_cpuid(struct vcpu *vcpu)
 	assert_non_null(cpuid);
 	cpuid->nent = 100;
 	must(ioctl(dev, KVM_GET_SUPPORTED_CPUID, cpuid));
+	/* KVM leaves it to a capability, since it takes a LAPIC in the kernel. */
+	if (ioctl(dev, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0 && vcpu->vm->irqchip)
+		for (uint32_t i = 0; i < cpuid->nent; i++)
+			if (cpuid->entries[i].function == 1)
+				cpuid->entries[i].ecx |= CPUID_1_ECX_TSC_DEADLINE;
 	close(dev);
 	must(ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid));
 	free(cpuid);
