@@ -60,6 +60,12 @@ void backend_host_interrupt(struct vcpu *vcpu);
 bool backend_exit_was_interrupt(struct vcpu *vcpu);
 /* Interrupts on. 1 = enter again, 0 = to userspace (run->exit_reason set), < 0 errno. */
 int backend_handle_exit(struct vcpu *vcpu);
+/*
+ * Translate the page at @gpa for reading, before the guest asks; may sleep, vm->srcu held. @next is
+ * where the page ends in guest-physical memory, or @gpa if the memory changed under us: try again.
+ * -ENOENT: no memory there; -EFAULT: none in the process.
+ */
+int backend_map_page(struct vcpu *vcpu, gpa_t gpa, gpa_t *next);
 /* Drop second-level translations; drop the guest's own translations. Preemption off. */
 void backend_flush_ept(struct vcpu *vcpu);
 void backend_flush_guest(struct vcpu *vcpu);

@@ -52,6 +52,9 @@ static const struct capability {
 #ifdef KVM_CAP_USER_MEMORY2
 	{ KVM_CAP_USER_MEMORY2, 1 },		     /* KVM_SET_USER_MEMORY_REGION2 */
 #endif
+#ifdef KVM_CAP_PRE_FAULT_MEMORY
+	{ KVM_CAP_PRE_FAULT_MEMORY, 1 },	     /* translated before the first access */
+#endif
 	/* events */
 	{ KVM_CAP_IOEVENTFD, 1 },		     /* guest write -> eventfd */
 	{ KVM_CAP_IOEVENTFD_NO_LENGTH, 1 },	     /* length 0: any, for PIO ... */

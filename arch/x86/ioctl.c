@@ -6,6 +6,7 @@
  * vcpu->lock held, its state loaded, vm->srcu read-locked. Left out, as no capability promises it:
  * SMM, nested state, SREGS2.
  */
+#include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/cpufeature.h>
@@ -507,6 +508,36 @@ static long vcpu_enable_cap(struct vcpu *vcpu, void __user *arg)
 	}
 }
 
+#ifdef KVM_PRE_FAULT_MEMORY
+/*
+ * KVM_PRE_FAULT_MEMORY: spare the guest the exits of its first accesses. What is done is cut off
+ * the range, so that userspace comes again for the rest, which a signal or a hole has left.
+ */
+static long vcpu_pre_fault(struct vcpu *vcpu, struct kvm_pre_fault_memory __user *arg)
+{
+	struct kvm_pre_fault_memory range;
+	u64 size, done;
+	gpa_t next;
+	long r = 0;
+
+	if (copy_from_user(&range, arg, sizeof(range)))
+		return -EFAULT;
+	if (range.flags || !PAGE_ALIGNED(range.gpa) || !PAGE_ALIGNED(range.size) ||
+	    range.gpa + range.size <= range.gpa)
+		return -EINVAL;
+	for (size = range.size; range.size; range.gpa += done, range.size -= done) {
+		r = signal_pending(current) ? -EINTR : backend_map_page(vcpu, range.gpa, &next);
+		if (r)
+			break;
+		done = min_t(u64, range.size, next - range.gpa);
+		cond_resched();
+	}
+	if (copy_to_user(arg, &range, sizeof(range)))
+		return -EFAULT;
+	return range.size < size ? 0 : r;
+}
+#endif
+
 long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 {
 	switch (cmd) {
@@ -572,6 +603,10 @@ long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg)
 		return vapic_ioctl_reporting(vcpu, arg);
 	case KVM_KVMCLOCK_CTRL:
 		return kvmclock_tell_stopped(vcpu);
+#ifdef KVM_PRE_FAULT_MEMORY
+	case KVM_PRE_FAULT_MEMORY:
+		return vcpu_pre_fault(vcpu, arg);
+#endif
 	default:
 		return irqchip_vcpu_ioctl(vcpu, cmd, arg);
 	}

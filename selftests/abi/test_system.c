@@ -272,6 +272,7 @@ static void every_capability_is_tested_somewhere(void **state)
 		{ KVM_CAP_X86_USER_SPACE_MSR, "guest_msrexit" },
 		{ KVM_CAP_X86_MSR_FILTER, "guest_msrexit" },
 		{ 231 /* KVM_CAP_USER_MEMORY2 */, "abi_newer" },
+		{ 236 /* KVM_CAP_PRE_FAULT_MEMORY */, "guest_memory" },
 		{ 237 /* KVM_CAP_X86_APIC_BUS_CYCLES_NS */, "abi_newer" },
 	};
 	int fd = dev_open();

@@ -7,6 +7,8 @@
  */
 #include <sys/wait.h>
 #include "kvmtest.h"
+#include "newer.h"
+#include "stats.h"
 
 #define TEST_PAGES 64
 #define SLOT_GPA   0x10000000UL /* 256 MiB: a slot of its own */
@@ -540,6 +542,76 @@ static void dirty_log_sees_string_input(void **state)
 	log_must_be(&t, pages, ARRAY_SIZE(pages));
 }
 
+/* --- before the guest asks --- */
+
+/* Returns the bytes left when the ioctl fails, with its errno, or succeeds with nothing left. */
+static uint64_t pre_fault(struct vcpu *v, uint64_t gpa, uint64_t size, int *err)
+{
+	struct kvm_pre_fault_memory range = { .gpa = gpa, .size = size };
+	int r;
+
+	do {
+		r = ioctl(v->fd, KVM_PRE_FAULT_MEMORY, &range);
+		*err = r ? errno : 0;
+	} while (r ? *err == EINTR : range.size);
+	assert_int_equal(range.gpa + range.size, gpa + size);
+	return range.size;
+}
+
+static void need_pre_fault(void)
+{
+	if (!dev_capability(KVM_CAP_PRE_FAULT_MEMORY))
+		skip_because("this kernel's ABI has no KVM_PRE_FAULT_MEMORY");
+}
+
+static void no_exits_for_what_was_pre_faulted(void **state)
+{
+	struct memory_test t;
+	struct sample before, after;
+	int err;
+
+	(void)state;
+	need_pre_fault();
+	need_apicvisor(); /* its counters */
+	start(&t, MiB, 0);
+	host_fill(&t, 0x5000);
+	command(&t, CMD_READ, SLOT_GPA + TEST_PAGES * PAGE_SIZE, 0, 0); /* warms up */
+	assert_int_equal(pre_fault(t.v, SLOT_GPA, TEST_PAGES * PAGE_SIZE, &err), 0);
+	before = take_sample(t.v);
+	guest_must_see(&t, 0x5000);
+	guest_fill(&t, 0x6000);
+	after = take_sample(t.v);
+	assert_int_equal(grown(&before, &after, "ept_faults"), 0);
+	host_must_see(&t, 0x6000);
+	/* Reading ahead writes nothing. */
+	vm_set_slot(t.vm, 1, KVM_MEM_LOG_DIRTY_PAGES, SLOT_GPA, t.size, t.host);
+	assert_int_equal(pre_fault(t.v, SLOT_GPA, t.size, &err), 0);
+	log_must_be(&t, NULL, 0);
+}
+
+static void pre_faulting_ends_where_memory_does(void **state)
+{
+	struct kvm_pre_fault_memory range = { .gpa = SLOT_GPA, .size = PAGE_SIZE, .flags = 1 };
+	struct memory_test t;
+	int err;
+
+	(void)state;
+	need_pre_fault();
+	start(&t, MiB, 0);
+	must_fail(EINVAL, ioctl(t.v->fd, KVM_PRE_FAULT_MEMORY, &range));
+	range.flags = 0;
+	range.size = PAGE_SIZE / 2;
+	must_fail(EINVAL, ioctl(t.v->fd, KVM_PRE_FAULT_MEMORY, &range));
+	range.size = -SLOT_GPA; /* to the very end, and around it */
+	must_fail(EINVAL, ioctl(t.v->fd, KVM_PRE_FAULT_MEMORY, &range));
+	must_fail(EFAULT, ioctl(t.v->fd, KVM_PRE_FAULT_MEMORY, NULL));
+	assert_int_equal(pre_fault(t.v, SLOT_GPA, MiB + PAGE_SIZE, &err), PAGE_SIZE);
+	assert_int_equal(err, ENOENT);
+	assert_return_code(munmap(t.host + MiB - PAGE_SIZE, PAGE_SIZE), errno);
+	assert_int_equal(pre_fault(t.v, SLOT_GPA, MiB, &err), PAGE_SIZE);
+	assert_int_equal(err, EFAULT);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(host_and_guest_share_memory),
 	TEST(zeros_appear_after_dontneed),
@@ -559,6 +631,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(readonly_slot),
 	TEST(dirty_log_is_exact),
 	TEST(dirty_log_sees_string_input),
+	STATS_TEST(no_exits_for_what_was_pre_faulted),
+	TEST(pre_faulting_ends_where_memory_does),
 };
 
 TEST_MAIN("guest_memory", tests)

@@ -200,6 +200,7 @@ struct fault {
 	bool write;
 	struct page *page;
 	bool writable;              /* the host maps it writable */
+	bool installed;             /* false at the end: the host's mapping or the slots changed */
 	int level;                  /* of the entry to install */
 	u64 *spare[EPT_LEVELS - 1]; /* zeroed tables, allocated beforehand */
 	int nr_spare;
@@ -369,6 +370,7 @@ static void map_page(struct fault *f, unsigned long seq)
 	/* Under the lock: who finds nothing to zap where a large page was relies on the flush. */
 	if (install_locked(f, vm->arch.ept))
 		vm_flush_tlb(vm);
+	f->installed = true;
 	spin_unlock(&vm->mmu_lock);
 	if (f->retired)
 		free_table(f->retired, f->level - 1);
@@ -409,6 +411,26 @@ static int fault_in_apic_access(struct fault *f, unsigned long seq)
 	return 1;
 }
 
+/* Map what is there. 1: done, unless something has changed meanwhile; 0: no slot allows it. */
+static int resolve(struct fault *f)
+{
+	struct vm *vm = f->vcpu->vm;
+	unsigned long seq = notifier_seq(vm); /* before the slot */
+	int r;
+
+	if (f->gfn == APIC_ACCESS_GFN && READ_ONCE(vm->arch.ept->apic_access)) {
+		r = fault_in_apic_access(f, seq);
+	} else {
+		f->slot = memslot_find(vm_slots(vm), f->gfn);
+		if (!f->slot || (f->write && (f->slot->flags & KVM_MEM_READONLY)))
+			return 0;
+		f->hva = memslot_hva(f->slot, f->gfn);
+		r = handle_fault(f, seq);
+	}
+	free_spares(f);
+	return r;
+}
+
 int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification)
 {
 	struct fault f = {
@@ -416,20 +438,20 @@ int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification)
 		.gfn = gpa >> PAGE_SHIFT,
 		.write = qualification & QUAL_EPT_WRITE,
 	};
-	unsigned long seq = notifier_seq(vcpu->vm); /* before the slot */
 	int r;
 
 	vcpu->stats.ept_faults++;
-	if (f.gfn == APIC_ACCESS_GFN && READ_ONCE(vcpu->vm->arch.ept->apic_access)) {
-		r = fault_in_apic_access(&f, seq);
-		free_spares(&f);
-		return r;
-	}
-	f.slot = memslot_find(vm_slots(vcpu->vm), f.gfn);
-	if (!f.slot || (f.write && (f.slot->flags & KVM_MEM_READONLY)))
-		return vmx_mmio(vcpu);
-	f.hva = memslot_hva(f.slot, f.gfn);
-	r = handle_fault(&f, seq);
-	free_spares(&f);
-	return r;
+	r = resolve(&f);
+	return r ? r : vmx_mmio(vcpu);
+}
+
+int backend_map_page(struct vcpu *vcpu, gpa_t gpa, gpa_t *next)
+{
+	struct fault f = { .vcpu = vcpu, .gfn = gpa >> PAGE_SHIFT };
+	int r = resolve(&f);
+
+	if (r <= 0)
+		return r ? r : -ENOENT;
+	*next = f.installed ? ((f.gfn | (LEVEL_FRAMES(f.level) - 1)) + 1) << PAGE_SHIFT : gpa;
+	return 0;
 }
