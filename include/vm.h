@@ -165,7 +165,9 @@ static inline hva_t memslot_hva(const struct memslot *slot, gfn_t gfn)
  */
 int vm_read_guest(struct vm *vm, gpa_t gpa, void *data, size_t len);
 int vm_write_guest(struct vm *vm, gpa_t gpa, const void *data, size_t len);
-/* The same where nothing may sleep: -EFAULT also if the page can't be written just now. */
+/* Exchange the word at @gpa, a multiple of 4, in one step for the guest's other vCPUs. The same. */
+int vm_xchg_guest(struct vm *vm, gpa_t gpa, u32 *word);
+/* vm_write_guest() where nothing may sleep: -EFAULT also if the page can't be written just now. */
 int vm_write_guest_nofault(struct vm *vm, gpa_t gpa, const void *data, size_t len);
 
 /* --- virt/notifier.c: guest memory follows the host's --- */

@@ -14,6 +14,8 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <asm/futex.h>
+#include <uapi/linux/futex.h>
 #include <arch.h>
 
 #define MEMSLOT_FLAGS (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
@@ -294,6 +296,21 @@ static int write_guest(struct vm *vm, gpa_t gpa, const void *data, size_t len, b
 int vm_write_guest(struct vm *vm, gpa_t gpa, const void *data, size_t len)
 {
 	return write_guest(vm, gpa, data, len, true);
+}
+
+int vm_xchg_guest(struct vm *vm, gpa_t gpa, u32 *word)
+{
+	const struct memslot *slot = memslot_find(vm_slots(vm), gpa >> PAGE_SHIFT);
+	size_t chunk;
+	void __user *at = guest_chunk(slot, gpa, sizeof(*word), &chunk);
+	int old;
+
+	if (!at || slot->flags & KVM_MEM_READONLY ||
+	    arch_futex_atomic_op_inuser(FUTEX_OP_SET, (int)*word, &old, at))
+		return -EFAULT;
+	dirty_mark(slot, gpa >> PAGE_SHIFT);
+	*word = old;
+	return 0;
 }
 
 int vm_write_guest_nofault(struct vm *vm, gpa_t gpa, const void *data, size_t len)

@@ -161,8 +161,10 @@ static void handle_cpu_requests(struct vcpu *vcpu)
 		vcpu->stats.tlb_flushes++;
 		backend_flush_ept(vcpu);
 	}
-	if (vcpu_take_request(vcpu, REQ_GUEST_TLB))
+	if (vcpu_take_request(vcpu, REQ_GUEST_TLB)) {
+		vcpu->stats.tlb_flushes++;
 		backend_flush_guest(vcpu);
+	}
 	if (vcpu_take_request(vcpu, REQ_POSTING))
 		backend_posting_begins(vcpu);
 }

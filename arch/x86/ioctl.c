@@ -427,13 +427,14 @@ static long vcpu_set_events(struct vcpu *vcpu, void __user *arg)
 	return event_set(vcpu, &events);
 }
 
-/* A latched INIT or SIPI takes effect first: nothing else in the saved state would carry it. */
+/* A latched INIT, SIPI or wake-up takes effect first: nothing else in the saved state has them. */
 static long vcpu_get_mp_state(struct vcpu *vcpu, void __user *arg)
 {
 	struct kvm_mp_state state = {};
 	int r;
 
-	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE && vlapic_has_events(&vcpu->arch.apic)) {
+	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE &&
+	    (vlapic_has_events(&vcpu->arch.apic) || vlapic_wake_requested(&vcpu->arch.apic))) {
 		r = arch_vcpu_wakeup(vcpu);
 		if (r < 0)
 			return r;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What guests that know KVM are offered beside the clock. Steal time: how long a vCPU could have
- * run but had no CPU, and whether that is so now, in a structure of the guest's memory. A guest is
- * held to its CPUID: what leaf 0x40000001 does not say does not work, whether userspace asks for
- * that (KVM_CAP_ENFORCE_PV_FEATURE_CPUID) or not.
+ * run but had no CPU, and whether that is so now, in a structure of the guest's memory; there
+ * others may ask a vCPU that has no CPU to drop its translations when it gets one. A guest is held
+ * to its CPUID: what leaf 0x40000001 does not say does not work, whether userspace asks for that
+ * (KVM_CAP_ENFORCE_PV_FEATURE_CPUID) or not.
  *
  * What is left out, and why: Documentation/paravirt.rst. Sources: the kernel's documents "KVM CPUID
  * bits" and "KVM-specific MSRs". All of it runs in the vCPU's own thread.
@@ -22,13 +23,13 @@ bool pv_has_steal_time(void)
 
 u32 pv_features(void)
 {
-	u32 features = BIT(KVM_FEATURE_NOP_IO_DELAY); /* ports answer at once: no need to pause */
+	u32 features = 0;
 
 	if (kvmclock_usable())
 		features |= BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) |
 			    BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
 	if (pv_has_steal_time())
-		features |= BIT(KVM_FEATURE_STEAL_TIME);
+		features |= BIT(KVM_FEATURE_STEAL_TIME) | BIT(KVM_FEATURE_PV_TLB_FLUSH);
 	return features;
 }
 
@@ -98,17 +99,26 @@ static void add_steal_time(struct vcpu *vcpu, u64 ns)
 	vm_write_guest(vm, steal_gpa(vcpu, version), &st.version, sizeof(st.version));
 }
 
-static void write_preempted(struct vcpu *vcpu, u8 value)
+/*
+ * Not preempted any more. Instead of interrupting a vCPU that was, others may have asked for its
+ * translations to be dropped. If the page has gone, so has their answer.
+ */
+static void end_preempted(struct vcpu *vcpu)
 {
-	vm_write_guest(vcpu->vm, steal_gpa(vcpu, preempted), &value, sizeof(value));
+	u32 word = 0; /* the flags and what fills them up */
+
+	static_assert(offsetof(struct kvm_steal_time, preempted) % sizeof(word) == 0);
+	if (vm_xchg_guest(vcpu->vm, steal_gpa(vcpu, preempted), &word) ||
+	    (word & KVM_VCPU_FLUSH_TLB))
+		vcpu_set_request(vcpu, REQ_GUEST_TLB);
+	vcpu->arch.steal.told_preempted = false;
 }
 
 void pv_update_steal_time(struct vcpu *vcpu)
 {
 	if (!steal_time_wanted(vcpu))
 		return;
-	write_preempted(vcpu, 0); /* also what was saved with the memory of a guest */
-	vcpu->arch.steal.told_preempted = false;
+	end_preempted(vcpu); /* also as it was saved with the memory of a guest */
 	add_steal_time(vcpu, newly_waited_ns(&vcpu->arch.steal));
 }
 

@@ -376,13 +376,28 @@ static void remote_read_ends_running_halt(void **state)
 	assert_in_range(vcpu_counter(v, "exit.hlt"), 1, 2);
 }
 
-/* Without an in-kernel LAPIC userspace halts its vCPUs itself, whatever it has asked for. */
 static void lone_hlt_payload(uint64_t arg)
 {
 	(void)arg;
 	hlt();
 }
 
+/* It comes while userspace has the vCPU, and may save it: what it finds is awake. */
+static void remote_read_is_saved(void **state)
+{
+	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = REMOTE_READ };
+	struct kvm_mp_state halted = { .mp_state = KVM_MP_STATE_HALTED };
+	struct vm *vm = vm_without(0);
+	struct vcpu *v = add_vcpu(vm, lone_hlt_payload, 0);
+
+	(void)state;
+	must(ioctl(v->fd, KVM_SET_MP_STATE, &halted));
+	assert_int_equal(mp_state(v).mp_state, KVM_MP_STATE_HALTED);
+	assert_int_equal(must(ioctl(vm->fd, KVM_SIGNAL_MSI, &msi)), 1);
+	assert_int_equal(mp_state(v).mp_state, KVM_MP_STATE_RUNNABLE);
+}
+
+/* Without an in-kernel LAPIC userspace halts its vCPUs itself, whatever it has asked for. */
 static void hlt_stays_with_userspace(void **state)
 {
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_DISABLE_EXITS,
@@ -701,6 +716,7 @@ static const struct CMUnitTest tests[] = {
 	STATS_TEST(injected_exception_ends_halt),
 	STATS_TEST(init_ends_halt),
 	STATS_TEST(remote_read_ends_halt),
+	STATS_TEST(remote_read_is_saved),
 	STATS_TEST(remote_read_ends_running_halt),
 	STATS_TEST(hlt_stays_with_userspace),
 	STATS_TEST(mwait_exits),

@@ -102,7 +102,7 @@ static volatile bool spinning, enough;
 
 static void need_feature(uint32_t feature)
 {
-	struct vcpu *v = vcpu_create(vm_create(), 0);
+	struct vcpu *v = vcpu_create(vm_create_irqchip(), 0);
 	uint32_t features = set_features(v, 0);
 
 	vm_free(v->vm);
@@ -292,6 +292,67 @@ static void a_vcpu_that_waits_is_preempted(void **state)
 	assert_true(st->steal > MS);
 }
 
+/* --- translations of a vCPU that does not run --- */
+
+#define ELSEWHERE 0x200000UL /* VA leads to the one large page of GUEST_FREE or to the next */
+
+static volatile uint64_t wanted; /* what the guest reads by VA */
+
+static void va_reader(uint64_t value)
+{
+	wrmsr(MSR_KVM_STEAL_TIME, value);
+	for (spinning = true; !enough;)
+		if (*(volatile uint64_t *)GUEST_VA_RO != wanted) /* changed in between? */
+			guest_assert_eq(*(volatile uint64_t *)GUEST_VA_RO, wanted);
+}
+
+/* We share its CPU and come first: as long as we run it does not. True: the guest has to flush. */
+static bool move_va(struct vcpu *v)
+{
+	volatile uint64_t *pde = (void *)(v->vm->mem + GUEST_PD_ALIAS);
+	uint8_t *preempted = (uint8_t *)&st->preempted;
+
+	if (*preempted != KVM_VCPU_PREEMPTED) /* it lost its CPU within an exit */
+		return false;
+	*pde ^= ELSEWHERE;
+	in_guest(v->vm, wanted) ^= 1;
+	return __sync_bool_compare_and_swap(preempted, KVM_VCPU_PREEMPTED,
+					    KVM_VCPU_PREEMPTED | KVM_VCPU_FLUSH_TLB);
+}
+
+static void a_preempted_vcpu_drops_translations_when_told(void **state)
+{
+	struct sched_param first = { .sched_priority = 1 }, normal = { 0 };
+	struct sample before, after;
+	struct vcpu *v;
+	uint64_t asked = 0;
+
+	(void)state;
+	need_feature(KVM_FEATURE_PV_TLB_FLUSH);
+	v = steal_vcpu(vm_create_irqchip(), 0, va_reader);
+	*(uint64_t *)(v->vm->mem + GUEST_FREE + ELSEWHERE) = 1;
+	pin_thread(pthread_self(), 0);
+	vcpu_start(v);
+	pin_thread(v->thread, 0);
+	wait_for_spinner(v);
+	if (on_apicvisor())
+		before = take_sample(v);
+	must(sched_setscheduler(0, SCHED_FIFO, &first));
+	for (int i = 0; i < ROUNDS; i++) {
+		usleep(2000);
+		asked += move_va(v);
+	}
+	must(sched_setscheduler(0, SCHED_OTHER, &normal));
+	usleep(10000); /* it runs once more */
+	if (on_apicvisor())
+		after = take_sample(v);
+	in_guest(v->vm, enough) = true;
+	vcpu_join(v);
+	assert_in_range(asked, ROUNDS / 2, ROUNDS);
+	if (on_apicvisor()) /* an emulator may forget translations anyhow */
+		assert_true(grown(&before, &after, "tlb_flushes") >= asked);
+}
+
 /* --- guest memory --- */
 
 static void written_memory_is_logged(void **state)
@@ -412,11 +473,17 @@ static void an_init_ends_it(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	TEST(a_guest_is_held_to_its_cpuid),   TEST(waiting_is_stolen_time),
-	TEST(the_sum_moves_with_the_memory),  STATS_TEST(another_threads_past_is_not_stolen),
-	TEST(a_vcpu_that_waits_is_preempted), TEST(written_memory_is_logged),
-	TEST(written_memory_is_in_the_ring),  TEST(addresses_that_cannot_be_written_are_harmless),
-	TEST(the_page_may_go_at_any_time),    TEST(an_init_ends_it),
+	TEST(a_guest_is_held_to_its_cpuid),
+	TEST(waiting_is_stolen_time),
+	TEST(the_sum_moves_with_the_memory),
+	STATS_TEST(another_threads_past_is_not_stolen),
+	TEST(a_vcpu_that_waits_is_preempted),
+	STATS_TEST(a_preempted_vcpu_drops_translations_when_told),
+	TEST(written_memory_is_logged),
+	TEST(written_memory_is_in_the_ring),
+	TEST(addresses_that_cannot_be_written_are_harmless),
+	TEST(the_page_may_go_at_any_time),
+	TEST(an_init_ends_it),
 };
 
 TEST_MAIN("guest_pv", tests)

@@ -9,6 +9,8 @@
  * Usage: load DISK. "load: ready" asks for a line on stdin; then come the counts, "load: counted",
  * and another line ends it. Exit status 0: all sums are right.
  */
+#include <asm/kvm_para.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
@@ -280,8 +282,18 @@ static void *spin(void *arg)
 	return NULL;
 }
 
+static bool has_pv_tlb_flush(void)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	__cpuid(KVM_CPUID_FEATURES, eax, ebx, ecx, edx);
+	return eax & 1u << KVM_FEATURE_PV_TLB_FLUSH;
+}
+
 static void call(int cpu, char *page)
 {
+	/* Of a CPU that its host runs later they may be done then, without an interrupt. */
+	long flushes = has_pv_tlb_flush() ? 0 : FLUSHES;
 	struct spinner s = { .cpu = cpu };
 	struct counts before, after;
 	pthread_t thread;
@@ -302,8 +314,8 @@ static void call(int cpu, char *page)
 	after = count();
 	s.stop = true;
 	pthread_join(thread, NULL);
-	at_least("calls", cpu, CALLS + FLUSHES - s.preempted, &before, &after, ROW_CAL);
-	at_least("TLB flushes", cpu, FLUSHES - s.preempted, &before, &after, ROW_TLB);
+	at_least("calls", cpu, CALLS + flushes - s.preempted, &before, &after, ROW_CAL);
+	at_least("TLB flushes", cpu, flushes - s.preempted, &before, &after, ROW_TLB);
 }
 
 static void calls(void)
