@@ -30,7 +30,8 @@ struct bench_case {
 };
 
 /* Each ends with a case without a name. */
-extern const struct bench_case exit_cases[], ipi_cases[], irq_cases[], timer_cases[], life_cases[];
+extern const struct bench_case exit_cases[], ipi_cases[], irq_cases[], timer_cases[], life_cases[],
+	guest_cases[];
 
 /* --- the frame: frame.c --- */
 
@@ -44,7 +45,7 @@ struct samples {
 };
 
 struct exit_counts;
-/* One line for each metric. @exits may be NULL. */
+/* One line for each metric. @exits: NULL if they were not counted. */
 void emit(const struct bench_case *c, const struct samples *s, const struct exit_counts *exits);
 
 /*

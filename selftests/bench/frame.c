@@ -6,8 +6,8 @@
 #include "bench.h"
 #include "stats.h"
 
-static const struct bench_case *const groups[] = { exit_cases, ipi_cases, irq_cases, timer_cases,
-						   life_cases };
+static const struct bench_case *const groups[] = { exit_cases,  ipi_cases,  irq_cases,
+						   timer_cases, life_cases, guest_cases };
 
 volatile uint64_t ops;
 static void (*volatile batch)(uint64_t *ticks);
@@ -26,8 +26,10 @@ static void print_exits(const struct exit_counts *exits)
 {
 	const char *comma = "";
 
+	if (!exits)
+		return;
 	printf(", \"exits\": [");
-	for (unsigned int i = 0; exits && i < exits->n; i++) {
+	for (unsigned int i = 0; i < exits->n; i++) {
 		printf("%s[%u, \"%s\", %lu]", comma, exits->of[i].vcpu, exits->of[i].reason,
 		       (unsigned long)exits->of[i].count);
 		comma = ", ";
@@ -37,6 +39,7 @@ static void print_exits(const struct exit_counts *exits)
 
 void emit(const struct bench_case *c, const struct samples *s, const struct exit_counts *exits)
 {
+	assert_true(s->n && c->ops);
 	for (unsigned int m = 0; m < MAX_METRICS && (m == 0 || c->metric[m]); m++) {
 		printf("@bench {\"case\": \"%s%s%s\", \"ops\": %u, \"marked\": %u", c->name,
 		       c->metric[m] ? "." : "", c->metric[m] ? c->metric[m] : "", c->ops,
