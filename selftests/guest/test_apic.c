@@ -310,30 +310,12 @@ static void deadline_ends_payload(uint64_t x2apic)
 	guest_assert_eq(still_armed, 0);
 }
 
-static void add_deadline_to_cpuid(struct vcpu *v)
-{
-	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + 100 * sizeof(c->entries[0]));
-	int fd = dev_open();
-
-	c->nent = 100;
-	must(ioctl(fd, KVM_GET_SUPPORTED_CPUID, c));
-	close(fd);
-	for (uint32_t i = 0; i < c->nent; i++) {
-		if (c->entries[i].function == 1)
-			c->entries[i].ecx |= 1u << 24; /* as QEMU does */
-	}
-	must(ioctl(v->fd, KVM_SET_CPUID2, c));
-	free(c);
-}
-
 static void timer_tsc_deadline(void **state)
 {
 	(void)state;
 	for (uint64_t x2apic = 0; x2apic < 2; x2apic++) {
-		struct vcpu *v = vcpu_create_bare(vm_create_irqchip(), 0);
+		struct vcpu *v = guest_new_irqchip(deadline_payload, x2apic);
 
-		add_deadline_to_cpuid(v);
-		vcpu_long_mode(v, deadline_payload, x2apic);
 		expect_done(v);
 		vm_free(v->vm);
 	}
@@ -343,10 +325,8 @@ static void deadline_ends_with_its_interrupt(void **state)
 {
 	(void)state;
 	for (uint64_t x2apic = 0; x2apic < 2; x2apic++) {
-		struct vcpu *v = vcpu_create_bare(vm_create_irqchip(), 0);
+		struct vcpu *v = guest_new_irqchip(deadline_ends_payload, x2apic);
 
-		add_deadline_to_cpuid(v);
-		vcpu_long_mode(v, deadline_ends_payload, x2apic);
 		expect_done(v);
 		vm_free(v->vm);
 	}
