@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/cpufeature.h>
+#include <asm/kvm_para.h>
 #include <asm/processor.h>
 #include <backend.h>
 #include <cpuid.h>
@@ -93,11 +94,24 @@ static void follow_misc_enable(struct vcpu *vcpu, struct kvm_cpuid_entry2 *entri
 	}
 }
 
+/* Who has its CPU for itself, and halts there without exits, had better spin than halt for a lock. */
+static void follow_hlt(struct vcpu *vcpu, struct kvm_cpuid_entry2 *entries, u32 n)
+{
+	u32 i;
+
+	if (!(READ_ONCE(vcpu->vm->arch.disabled_exits) & KVM_X86_DISABLE_EXITS_HLT))
+		return;
+	for (i = 0; i < n; i++)
+		if (entries[i].function == KVM_CPUID_FEATURES)
+			entries[i].eax &= ~BIT(KVM_FEATURE_PV_UNHALT);
+}
+
 static void update_runtime(struct vcpu *vcpu, struct kvm_cpuid_entry2 *entries, u32 n)
 {
 	cpuid_update_runtime(entries, n, vcpu_reg(vcpu, REG_CR4), vcpu->arch.xcr0,
 			     vcpu_apic_base(vcpu) & MSR_IA32_APICBASE_ENABLE);
 	follow_misc_enable(vcpu, entries, n);
+	follow_hlt(vcpu, entries, n);
 }
 
 void vcpu_update_cpuid(struct vcpu *vcpu)

@@ -147,5 +147,5 @@ void pv_preempted(struct vcpu *vcpu)
 void pv_reset(struct vcpu *vcpu)
 {
 	vcpu->arch.msr.kvm_steal_time = 0;
-	vcpu->arch.msr.kvm_system_time = 0;
+	WRITE_ONCE(vcpu->arch.msr.kvm_system_time, 0); /* others look: kvmclock_changed() */
 }

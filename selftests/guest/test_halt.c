@@ -391,6 +391,7 @@ static void remote_read_is_saved(void **state)
 	struct vcpu *v = add_vcpu(vm, lone_hlt_payload, 0);
 
 	(void)state;
+	need_apicvisor(); /* as above */
 	must(ioctl(v->fd, KVM_SET_MP_STATE, &halted));
 	assert_int_equal(mp_state(v).mp_state, KVM_MP_STATE_HALTED);
 	assert_int_equal(must(ioctl(vm->fd, KVM_SIGNAL_MSI, &msi)), 1);

@@ -8,12 +8,13 @@
 #include "lib.h"
 #include "stats.h"
 
-#define ENABLED 1u
-#define SLOT    1
-#define GPA     0x20000000UL /* of the structure; nobody else writes there */
-#define STEAL   ((volatile struct kvm_steal_time *)GPA)
-#define MS      1000000UL
-#define ROUNDS  20
+#define ENABLED   1u
+#define SLOT      1
+#define GPA       0x20000000UL /* of the structure; nobody else writes there */
+#define STEAL     ((volatile struct kvm_steal_time *)GPA)
+#define MS        1000000UL
+#define ROUNDS    20
+#define RING_SIZE 65536UL
 
 /* --- the guest is held to its CPUID --- */
 
@@ -93,6 +94,25 @@ static void a_guest_is_held_to_its_cpuid(void **state)
 	vcpu_long_mode(v, nothing_works, 0);
 	set_features(v, 0);
 	expect_done(v);
+}
+
+/* What userspace sets it may see again, but for one bit where HLT does not exit. */
+static void unhalt_goes_with_hlt(void **state)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_DISABLE_EXITS,
+				      .args = { KVM_X86_DISABLE_EXITS_HLT } };
+	const uint32_t bits = 1 << KVM_FEATURE_PV_UNHALT | 1 << KVM_FEATURE_CLOCKSOURCE2;
+	struct vm *vm = vm_create_irqchip();
+	struct vcpu *v = vcpu_create(vm, 0);
+
+	(void)state;
+	if (!(dev_capability(cap.cap) & KVM_X86_DISABLE_EXITS_HLT))
+		skip_because("HLT always exits");
+	set_features(v, bits);
+	assert_int_equal(set_features(v, bits), bits);
+	must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	set_features(v, bits);
+	assert_int_equal(set_features(v, bits), 1 << KVM_FEATURE_CLOCKSOURCE2);
 }
 
 /* --- steal time --- */
@@ -368,15 +388,17 @@ static void written_memory_is_logged(void **state)
 	for (int i = 0; i < 3; i++) {
 		expect_sync(v, 1);
 		must(ioctl(v->vm->fd, KVM_GET_DIRTY_LOG, &log));
-		assert_int_equal(bits, i != 1);
-		if (i == 1) /* the log was empty: the guest reads, and nothing had happened */
+		/* in between the guest only reads, and nothing happens; the peer writes anyhow */
+		if (i != 1 || on_apicvisor())
+			assert_int_equal(bits, i != 1);
+		if (i == 1)
 			lose_time(5 * MS);
 	}
 }
 
 static void written_memory_is_in_the_ring(void **state)
 {
-	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING, .args = { PAGE_SIZE } };
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING, .args = { RING_SIZE } };
 	struct vm *vm;
 	struct vcpu *v;
 	struct kvm_dirty_gfn *ring;
@@ -386,7 +408,7 @@ static void written_memory_is_in_the_ring(void **state)
 	vm = vm_create_irqchip();
 	must(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
 	v = steal_vcpu(vm, KVM_MEM_LOG_DIRTY_PAGES, steal_spinner);
-	ring = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd,
+	ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd,
 		    KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_SIZE);
 	assert_true(ring != MAP_FAILED);
 	assert_in_range(look_while_it_waits(v), 1, ROUNDS);
@@ -395,7 +417,7 @@ static void written_memory_is_in_the_ring(void **state)
 		assert_int_equal(ring[i].slot, SLOT);
 		assert_int_equal(ring[i].offset, 0);
 	}
-	munmap(ring, PAGE_SIZE);
+	munmap(ring, RING_SIZE);
 }
 
 static void hostile(uint64_t end)
@@ -462,6 +484,7 @@ static void an_init_ends_it(void **state)
 
 	(void)state;
 	need_feature(KVM_FEATURE_STEAL_TIME);
+	need_apicvisor(); /* the peer takes no INIT from a message */
 	vcpu_create(vm, 0);
 	v = vcpu_create(vm, 1);
 	vcpu_set_msr(v, MSR_KVM_STEAL_TIME, GPA | ENABLED);
@@ -474,6 +497,7 @@ static void an_init_ends_it(void **state)
 
 static const struct CMUnitTest tests[] = {
 	TEST(a_guest_is_held_to_its_cpuid),
+	TEST(unhalt_goes_with_hlt),
 	TEST(waiting_is_stolen_time),
 	TEST(the_sum_moves_with_the_memory),
 	STATS_TEST(another_threads_past_is_not_stolen),
@@ -483,7 +507,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(written_memory_is_in_the_ring),
 	TEST(addresses_that_cannot_be_written_are_harmless),
 	TEST(the_page_may_go_at_any_time),
-	TEST(an_init_ends_it),
+	STATS_TEST(an_init_ends_it),
 };
 
 TEST_MAIN("guest_pv", tests)
