@@ -28,7 +28,6 @@
 #define EPT_DIRTY           BIT_ULL(9)
 #define EPT_ADDR            GENMASK_ULL(51, 12)
 
-#define EPT_LEVELS          4
 #define EPT_ENTRIES         512
 
 /* Level 1 maps 4 KiB, 2 maps 2 MiB, 3 maps 1 GiB. */
@@ -199,12 +198,10 @@ struct fault {
 	hva_t hva;
 	bool write;
 	struct page *page;
-	bool writable;              /* the host maps it writable */
-	bool installed;             /* false at the end: the host's mapping or the slots changed */
-	int level;                  /* of the entry to install */
-	u64 *spare[EPT_LEVELS - 1]; /* zeroed tables, allocated beforehand */
-	int nr_spare;
-	u64 *retired; /* a table that a large entry replaced; free after the flush */
+	bool writable;  /* the host maps it writable */
+	bool installed; /* false at the end: the host's mapping or the slots changed */
+	int level;      /* of the entry to install */
+	u64 *retired;   /* a table that a large entry replaced; free after the flush */
 };
 
 /*
@@ -289,22 +286,26 @@ static int find_page(struct fault *f)
 											: -EFAULT;
 }
 
-static int refill_spares(struct fault *f)
+/*
+ * Zeroed tables for the levels that may be missing, allocated before the lock is taken. Few faults
+ * need one: what is left stays for the next.
+ */
+static int refill_spares(struct vmx_vcpu *vmx)
 {
-	while (f->nr_spare < ARRAY_SIZE(f->spare)) {
+	while (vmx->nr_spare < ARRAY_SIZE(vmx->spare)) {
 		u64 *table = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 
 		if (!table)
 			return -ENOMEM;
-		f->spare[f->nr_spare++] = table;
+		vmx->spare[vmx->nr_spare++] = table;
 	}
 	return 0;
 }
 
-static void free_spares(struct fault *f)
+void ept_free_spares(struct vmx_vcpu *vmx)
 {
-	while (f->nr_spare)
-		free_page((unsigned long)f->spare[--f->nr_spare]);
+	while (vmx->nr_spare)
+		free_page((unsigned long)vmx->spare[--vmx->nr_spare]);
 }
 
 static u64 leaf_value(const struct fault *f)
@@ -323,6 +324,7 @@ static u64 leaf_value(const struct fault *f)
 /* Install the leaf. Returns whether older translations must be flushed. mmu_lock held. */
 static bool install_locked(struct fault *f, struct ept *ept)
 {
+	struct vmx_vcpu *vmx = to_vmx(f->vcpu);
 	u64 *table = ept->root, *entry;
 	u64 new = leaf_value(f), old;
 	bool split = false;
@@ -332,7 +334,7 @@ static bool install_locked(struct fault *f, struct ept *ept)
 		entry = &table[index_at(f->gfn, level)];
 		/* A large page where small ones are wanted now: it makes room. */
 		if (!is_table(*entry, level)) {
-			u64 *spare = f->spare[--f->nr_spare];
+			u64 *spare = vmx->spare[--vmx->nr_spare];
 
 			ept->tables++;
 			split |= *entry & EPT_RIGHTS;
@@ -382,7 +384,7 @@ static int handle_fault(struct fault *f, unsigned long seq)
 {
 	int r;
 
-	r = refill_spares(f);
+	r = refill_spares(to_vmx(f->vcpu));
 	if (r)
 		return r;
 	r = find_page(f);
@@ -400,7 +402,7 @@ static int handle_fault(struct fault *f, unsigned long seq)
 /* All rights: whatever is tried there ends in an exit that says so, not in another violation. */
 static int fault_in_apic_access(struct fault *f, unsigned long seq)
 {
-	int r = refill_spares(f);
+	int r = refill_spares(to_vmx(f->vcpu));
 
 	if (r)
 		return r;
@@ -416,19 +418,14 @@ static int resolve(struct fault *f)
 {
 	struct vm *vm = f->vcpu->vm;
 	unsigned long seq = notifier_seq(vm); /* before the slot */
-	int r;
 
-	if (f->gfn == APIC_ACCESS_GFN && READ_ONCE(vm->arch.ept->apic_access)) {
-		r = fault_in_apic_access(f, seq);
-	} else {
-		f->slot = memslot_find(vm_slots(vm), f->gfn);
-		if (!f->slot || (f->write && (f->slot->flags & KVM_MEM_READONLY)))
-			return 0;
-		f->hva = memslot_hva(f->slot, f->gfn);
-		r = handle_fault(f, seq);
-	}
-	free_spares(f);
-	return r;
+	if (f->gfn == APIC_ACCESS_GFN && READ_ONCE(vm->arch.ept->apic_access))
+		return fault_in_apic_access(f, seq);
+	f->slot = memslot_find(vm_slots(vm), f->gfn);
+	if (!f->slot || (f->write && (f->slot->flags & KVM_MEM_READONLY)))
+		return 0;
+	f->hva = memslot_hva(f->slot, f->gfn);
+	return handle_fault(f, seq);
 }
 
 int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification)

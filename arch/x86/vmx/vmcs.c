@@ -335,6 +335,7 @@ void backend_vcpu_destroy(struct vcpu *vcpu)
 	if (!vmx)
 		return;
 	vmcs_clear(vmx);
+	ept_free_spares(vmx);
 	free_parts(vmx);
 	vcpu->arch.vmx = NULL;
 }

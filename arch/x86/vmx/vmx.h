@@ -51,6 +51,8 @@ struct vmx_cpu {
 };
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
 
+#define EPT_LEVELS 4
+
 struct vmx_vcpu {
 	struct vcpu *vcpu;
 	struct vmcs *vmcs;
@@ -92,6 +94,10 @@ struct vmx_vcpu {
 	u64 timer_entered;         /* when an entry loaded ... */
 	u32 timer_count;           /* ... this count */
 	unsigned int timer_misses; /* exits at the wrong moment, in a row */
+
+	/* ept.c; the vCPU's thread */
+	u64 *spare[EPT_LEVELS - 1]; /* zeroed tables for the next fault */
+	int nr_spare;
 
 	/* posted_intr.c, where the locks are */
 	struct list_head pi_node; /* in the sleepers of ->pi_cpu */
@@ -161,6 +167,7 @@ void ept_map_apic_access(struct vm *vm, bool map);
 struct ept *ept_create(void);
 void ept_destroy(struct ept *ept);
 u64 ept_pointer(const struct ept *ept);
+void ept_free_spares(struct vmx_vcpu *vmx);
 /* An access to @gpa violated the tables: QUAL_EPT_*. 1, 0 or errno as backend_handle_exit(). */
 int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification);
 
