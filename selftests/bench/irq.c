@@ -57,6 +57,14 @@ void receiver(uint64_t unused)
 	}
 }
 
+void bystander(uint64_t unused)
+{
+	(void)unused;
+	enable_interrupts();
+	for (;;)
+		hlt();
+}
+
 int64_t agree_on_clock(struct clock *c)
 {
 	uint64_t best = ~0UL;
@@ -165,6 +173,13 @@ static void *hog(void *arg)
 
 /* --- host --- */
 
+void start_on_cpu1(struct vcpu *v, void (*fn)(uint64_t), uint64_t arg)
+{
+	vcpu_long_mode(v, fn, arg);
+	vcpu_start(v);
+	pin_thread(v->thread, 1);
+}
+
 /* @n receivers beside vCPU 0, halted or not. */
 static struct vcpu *new_sender(const struct bench_case *c, unsigned int n, bool halted)
 {
@@ -175,13 +190,8 @@ static struct vcpu *new_sender(const struct bench_case *c, unsigned int n, bool 
 	set_loop(c, sender);
 	in_guest(vm, receivers) = n;
 	in_guest(vm, halting) = halted;
-	for (unsigned int i = 1; i <= n; i++) {
-		struct vcpu *v = vcpu_create(vm, i);
-
-		vcpu_long_mode(v, receiver, 0);
-		vcpu_start(v);
-		pin_thread(v->thread, 1);
-	}
+	for (unsigned int i = 1; i <= n; i++)
+		start_on_cpu1(vcpu_create(vm, i), receiver, 0);
 	return sender;
 }
 
@@ -190,13 +200,28 @@ static void run_self(const struct bench_case *c)
 	measure(c, new_sender(c, 0, false));
 }
 
+/* One receiver; c->arg vCPUs in all, or no others. */
+static void run_one(const struct bench_case *c, bool halted)
+{
+	struct vcpu *sender = new_sender(c, 1, halted);
+
+	for (unsigned int i = 2; i < c->arg; i++)
+		start_on_cpu1(vcpu_create(sender->vm, i), bystander, 0);
+	measure(c, sender);
+}
+
 static void run_running(const struct bench_case *c)
 {
-	measure(c, new_sender(c, 1, false));
+	run_one(c, false);
+}
+
+static void run_halted(const struct bench_case *c)
+{
+	run_one(c, true);
 }
 
 /* c->arg receivers. */
-static void run_halted(const struct bench_case *c)
+static void run_broadcast(const struct bench_case *c)
 {
 	measure(c, new_sender(c, c->arg, true));
 }
@@ -244,9 +269,13 @@ const struct bench_case ipi_cases[] = {
 	BOTH("running", run_running, batch_running, 32, 0),
 	BOTH("nmi", run_running, batch_nmi, 16, 0),
 	BOTH("preempted", run_preempted, batch_preempted, 4, 0),
-	BOTH("halted", run_halted, batch_halted, 8, 1),
-	BOTH("broadcast2", run_halted, batch_broadcast, 4, 2),
-	BOTH("broadcast4", run_halted, batch_broadcast, 4, 4),
-	BOTH("broadcast7", run_halted, batch_broadcast, 4, 7),
+	BOTH("halted", run_halted, batch_halted, 8, 2),
+	IPI("running.of4", X2APIC, run_running, batch_running, 32, 4),
+	IPI("running.of8", X2APIC, run_running, batch_running, 32, 8),
+	IPI("halted.of4", X2APIC, run_halted, batch_halted, 8, 4),
+	IPI("halted.of8", X2APIC, run_halted, batch_halted, 8, 8),
+	BOTH("broadcast2", run_broadcast, batch_broadcast, 4, 2),
+	BOTH("broadcast4", run_broadcast, batch_broadcast, 4, 4),
+	BOTH("broadcast7", run_broadcast, batch_broadcast, 4, 7),
 	{},
 };

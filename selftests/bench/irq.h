@@ -32,6 +32,13 @@ void set_gate(unsigned int vector, const char *handler);
 void enable_interrupts(void);
 /* A vCPU that is interrupted: running in a loop or halted. */
 void receiver(uint64_t unused);
+/* A vCPU that is there, halted, and takes no part. */
+void bystander(uint64_t unused);
+
+/* --- host --- */
+
+/* Let the vCPU run fn(arg) on a thread of its own, on CPU 1. */
+void start_on_cpu1(struct vcpu *v, void (*fn)(uint64_t), uint64_t arg);
 
 /* --- either side --- */
 

@@ -47,15 +47,6 @@ static void pic_receiver(uint64_t unused)
 	receiver(0);
 }
 
-/* Started by no SIPI: it stays where it is. */
-static void bystander(uint64_t unused)
-{
-	(void)unused;
-	enable_interrupts();
-	for (;;)
-		hlt();
-}
-
 /* --- host --- */
 
 static void raise_interrupt(const struct sender *s)
@@ -147,12 +138,6 @@ static void attach(struct sender *s)
 	must(ioctl(s->vm->fd, KVM_IRQFD, &irqfd));
 }
 
-static void start_on_cpu1(struct vcpu *v)
-{
-	vcpu_start(v);
-	pin_thread(v->thread, 1);
-}
-
 static struct sender new_machine(const struct bench_case *c)
 {
 	struct sender s = {
@@ -164,19 +149,16 @@ static struct sender new_machine(const struct bench_case *c)
 	};
 	struct vcpu *v = vcpu_create(s.vm, 0);
 
-	if (s.way == PIC)
-		vcpu_long_mode(v, pic_receiver, 0);
-	else
-		vcpu_long_mode(v, line_receiver, VECTOR | (s.way == RESAMPLE ? LEVEL : 0));
 	in_guest(s.vm, mode) = c->mode;
 	in_guest(s.vm, halting) = s.halted;
 	if (s.way == BY_IRQFD || s.way == RESAMPLE)
 		attach(&s);
-	for (unsigned int i = 1; i < c->arg >> 8; i++) {
-		vcpu_long_mode(vcpu_create(s.vm, i), bystander, 0);
-		start_on_cpu1(s.vm->vcpu[i]);
-	}
-	start_on_cpu1(v);
+	for (unsigned int i = 1; i < c->arg >> 8; i++)
+		start_on_cpu1(vcpu_create(s.vm, i), bystander, 0);
+	if (s.way == PIC)
+		start_on_cpu1(v, pic_receiver, 0);
+	else
+		start_on_cpu1(v, line_receiver, VECTOR | (s.way == RESAMPLE ? LEVEL : 0));
 	while (!in_guest(s.vm, common_clock).ready) {
 		if (v->error[0])
 			vcpu_stop(v);

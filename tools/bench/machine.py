@@ -80,15 +80,27 @@ def guest_files(kernel):
 
 
 def patterns(names):
-    """What the program takes: a name stands for all that begin with it."""
-    return [name if set(name) & set("*?") else f"{name}*" for name in names]
+    """What the program takes: a name stands for all that begin with it, a figure for its case."""
+    listed = subprocess.run([OUT / "cases", "--list"], stdout=subprocess.PIPE, text=True,
+                            check=True).stdout.split()
+    result = []
+    for name in names:
+        if not set(name) & set("*?"):
+            if not any(case.startswith(name) for case in listed):
+                name = name.rpartition(".")[0] or name
+            name += "*"
+        result.append(name)
+    return result
 
 
 class Machine:
-    """Runs the cases; then there are facts, cases, failed and text."""
+    """Runs the cases; then there are facts, cases, failed and text.
 
-    def __init__(self, module, kernel, cases, environment=(), options=()):
-        name = f"{module}-{GUEST}" if GUEST in cases else module
+    kind: what the names of its files begin with, so that a profile leaves the benchmark's alone.
+    """
+
+    def __init__(self, module, kernel, cases, environment=(), options=(), kind=""):
+        name = kind + module + (f"-{GUEST}" if GUEST in cases else "")
         self.log = OUT / f"{name}.log"
         self.profile = OUT / f"{name}.profile"
         added = [f"{OUT}/cases", f"{HERE}/inside"] + (guest_files(kernel) if GUEST in cases else [])
