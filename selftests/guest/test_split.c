@@ -11,7 +11,7 @@
 #define EXTINT     0x28
 #define PIN        5
 #define OTHER      SPLIT_PINS /* the first GSI that is no pin's */
-#define MSI_LEVEL  0xc000
+#define MSI_LEVEL  0x8000     /* as QEMU sends it: not asserted */
 #define MSI_EDGE   0x4000
 #define RESET_BASE (XAPIC_BASE | APIC_BASE_ENABLE | 1u << 8)
 

@@ -7,7 +7,7 @@
 
 #define PINS      24
 #define MSI_EDGE  0x4000u
-#define MSI_LEVEL 0xc000u /* asserted */
+#define MSI_LEVEL 0x8000u /* as QEMU sends it: not asserted */
 
 static struct machine *split_machine(u32 nr_cpus)
 {
