@@ -10,6 +10,7 @@
  * bits" and "KVM-specific MSRs". All of it runs in the vCPU's own thread.
  */
 #include <linux/sched.h>
+#include <linux/sched/stat.h>
 #include <asm/kvm_para.h>
 #include <arch.h>
 #include <cpuid.h>
@@ -18,7 +19,7 @@
 
 bool pv_has_steal_time(void)
 {
-	return IS_ENABLED(CONFIG_SCHEDSTATS); /* then the scheduler always keeps ->run_delay */
+	return sched_info_on();
 }
 
 u32 pv_features(void)
@@ -43,7 +44,7 @@ bool vcpu_has_pv(struct vcpu *vcpu, u32 feature)
 /* How long this thread has waited for a CPU while it could run, since it began. */
 static u64 waited_ns(void)
 {
-#ifdef CONFIG_SCHEDSTATS
+#ifdef CONFIG_SCHED_INFO
 	return current->sched_info.run_delay;
 #else
 	return 0;
