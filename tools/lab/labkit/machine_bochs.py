@@ -119,7 +119,8 @@ def boot_linux(run, spec, kernel, initramfs, parameters, terminal=None):
     # Virtual time is counted in instructions.  The kernel is told so, since CPUID claims 3.5 GHz;
     # one that needs more instructions for the same work gets more of them in a second.
     ips = IPS * kernel.slowness
-    parameters += f" {COMMAND_LINE} tsc_early_khz={ips // 1000} lpj={ips // HZ}"
+    # What was asked for comes last, and wins.
+    parameters = f"{COMMAND_LINE} tsc_early_khz={ips // 1000} lpj={ips // HZ} {parameters}"
     images = bootimage.linux(run, kernel, initramfs, parameters)
     return start(run, spec, images, terminal, ips=ips)
 
