@@ -51,14 +51,27 @@ bool backend_sync_apic(struct vcpu *vcpu);
  */
 bool backend_has_timer(struct vcpu *vcpu);
 void backend_set_timer(struct vcpu *vcpu);
-/* Interrupts off. Returns with the exit's reason noted, and host NMIs handled. Is in guest context
- * (guest_context.h) for the entry alone. */
+/*
+ * Interrupts off: what an entry does not switch is the guest's, and the host's again. Between the
+ * two come one or more entries, and nothing that uses XSAVE, PKRU or breakpoints, or schedules.
+ */
+void backend_load_guest(struct vcpu *vcpu);
+void backend_load_host(struct vcpu *vcpu);
+/* Interrupts off. Returns with the exit's reason noted. Is in guest context (guest_context.h) for
+ * the entry alone. */
 void backend_enter(struct vcpu *vcpu);
-/* Interrupts off, after backend_enter(): run the host's interrupt handler. */
-void backend_host_interrupt(struct vcpu *vcpu);
 /* Did the guest leave for the host's interrupt alone, in the middle of nothing? */
 bool backend_exit_was_interrupt(struct vcpu *vcpu);
-/* Interrupts on. 1 = enter again, 0 = to userspace (run->exit_reason set), < 0 errno. */
+/*
+ * Interrupts off, before backend_load_host(), without vm->srcu. An exit that needs nothing but this
+ * vCPU and its LAPIC is handled; what remains to be done stands in ->requests or is debug_due().
+ * False: nothing has been done.
+ */
+bool backend_handle_at_once(struct vcpu *vcpu);
+/* Interrupts off, after backend_load_host(): the exit was an interrupt, an NMI or a machine check
+ * of the host, which its handler gets now. */
+void backend_host_event(struct vcpu *vcpu);
+/* Interrupts on, vm->srcu held. 1 = enter again, 0 = to userspace (run->exit_reason set), errno. */
 int backend_handle_exit(struct vcpu *vcpu);
 /*
  * Translate the page at @gpa for reading, before the guest asks; may sleep, vm->srcu held. @next is

@@ -63,6 +63,10 @@ int __must_check cpuid_validate(const struct kvm_cpuid_entry2 *entries, u32 n);
 const struct kvm_cpuid_entry2 *cpuid_find(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf,
 					  u32 sub);
 
+struct cpuid_result {
+	u32 eax, ebx, ecx, edx;
+};
+
 /**
  * cpuid_query() - execute CPUID on @entries
  *
@@ -70,8 +74,7 @@ const struct kvm_cpuid_entry2 *cpuid_find(const struct kvm_cpuid_entry2 *entries
  * Hygon guests get zeros and others the largest basic leaf, as the processors do. Undefined
  * subleaves of the topology leaves 0xB and 0x1F echo ECX[7:0] and keep the x2APIC ID in EDX.
  */
-void cpuid_query(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 sub,
-		 u32 regs[CPUID_REGS]);
+struct cpuid_result cpuid_query(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 sub);
 
 /* Whether a feature bit is set; @reg is an enum cpuid_reg. False when the leaf is absent. */
 bool cpuid_has(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 sub, unsigned int reg,

@@ -14,27 +14,33 @@
 #include <linux/rcupdate.h>
 #include <linux/vtime.h>
 
-/* Interrupts off. Between this and guest_context_exit() only noinstr code may run. */
+/* Interrupts off, no RCU reader: the CPU is about to run a guest, in one or more entries. */
+static inline void guest_context_begin(void)
+{
+	vtime_account_guest_enter();
+	/* If RCU goes on watching: it need not wait for this CPU. A tick ends what begins here. */
+	if (!context_tracking_enabled_this_cpu())
+		rcu_note_context_switch(false);
+}
+
+/* Interrupts off. The time since guest_context_begin() was the guest's. */
+static inline void guest_context_end(void)
+{
+	vtime_account_guest_exit();
+}
+
+/* Interrupts off, around one entry: in between only noinstr code may run. */
 static __always_inline void guest_context_enter(void)
 {
-	bool tracked;
-
 	instrumentation_begin();
-	vtime_account_guest_enter();
 	trace_hardirqs_on_prepare();
 	lockdep_hardirqs_on_prepare();
 	instrumentation_end();
 
-	tracked = context_tracking_guest_enter();
-	if (!tracked) { /* RCU still watches: a note that it need not wait for this CPU has to do */
-		instrumentation_begin();
-		rcu_note_context_switch(false);
-		instrumentation_end();
-	}
+	context_tracking_guest_enter();
 	lockdep_hardirqs_on(CALLER_ADDR0);
 }
 
-/* Interrupts off. The time is the guest's until vtime_account_guest_exit(). */
 static __always_inline void guest_context_exit(void)
 {
 	lockdep_hardirqs_off(CALLER_ADDR0);

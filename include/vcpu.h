@@ -19,6 +19,8 @@
 #include <linux/preempt.h>
 #include <linux/rcuwait.h>
 #include <linux/srcu.h>
+#include <linux/thread_info.h>
+#include <compat.h>
 #include <vm.h>
 
 enum vcpu_mode {
@@ -105,7 +107,16 @@ static inline void vcpu_srcu_unlock(struct vcpu *vcpu)
  * Must the vCPU's thread leave the run loop or yield (signal, immediate_exit, task work,
  * scheduler)? Part of the last check before entry, with interrupts off.
  */
-bool vcpu_work_pending(struct vcpu *vcpu);
+bool vcpu_flagged_work(struct vcpu *vcpu);
+
+static inline bool vcpu_work_pending(struct vcpu *vcpu)
+{
+	const unsigned long flags =
+		_TIF_NEED_RESCHED | _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL | _TIF_NOTIFY_RESUME;
+
+	return compat_immediate_exit(vcpu->run) ||
+	       (unlikely(read_thread_flags() & flags) && vcpu_flagged_work(vcpu));
+}
 
 /* --- virt/vcpu.c ---------------------------------------------------------------------------------
  */

@@ -303,7 +303,7 @@ void debug_insn_done(struct vcpu *vcpu);
 /* The guest touches a debug register: true if the debugger (DR7.GD) stops it. */
 bool debug_dr_access(struct vcpu *vcpu);
 /* Something to report? Then report it; as backend_handle_exit(). */
-bool debug_due(const struct vcpu *vcpu);
+#define debug_due(vcpu) ((vcpu)->arch.debug.due != 0)
 int debug_report(struct vcpu *vcpu);
 /* INT3 with KVM_GUESTDBG_USE_SW_BP; RIP is at it. As backend_handle_exit(). */
 int debug_breakpoint_insn(struct vcpu *vcpu);
@@ -320,7 +320,8 @@ long vapic_ioctl_reporting(struct vcpu *vcpu, void __user *arg);
 long vapic_ioctl_addr(struct vcpu *vcpu, void __user *arg);
 /* INIT: no such page any more. */
 void vapic_reset(struct vcpu *vcpu);
-/* Exchange the TPR with guest memory. May sleep. */
+/* Is there such a page? Then exchange the TPR with it. May sleep. */
+#define vapic_in_memory(vcpu) ((vcpu)->arch.vapic.gpa != 0)
 void vapic_before_entry(struct vcpu *vcpu);
 void vapic_after_exit(struct vcpu *vcpu);
 
@@ -329,6 +330,9 @@ void vapic_after_exit(struct vcpu *vcpu);
 /* RIP is already behind the instruction. */
 int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in);
 int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in);
+/* One of the in-kernel interrupt controllers' ports: done. Any other: false. Interrupts may be off.
+ */
+bool io_port_at_once(struct vcpu *vcpu, u16 port, u8 size, bool in);
 /* An access to memory that no slot backs. Decodes the instruction at RIP. */
 int io_mmio(struct vcpu *vcpu);
 /* KVM_EXIT_INTERNAL_ERROR, suberror EMULATION, with @len instruction bytes (0: unknown). */
@@ -378,10 +382,15 @@ long msr_ioctl_system_get(void __user *arg);
 long msr_ioctl_get(struct vcpu *vcpu, void __user *arg);
 long msr_ioctl_set(struct vcpu *vcpu, void __user *arg);
 void msr_reset(struct vcpu *vcpu, bool init_event);
+/* Can the guest's accesses to it be carried out with interrupts off? */
+bool msr_is_quick(u32 msr);
 /* --- arch/x86/msr_exit.c --- */
 /* The instructions RDMSR and WRMSR, at RIP; as backend_handle_exit(). */
 int msr_insn_read(struct vcpu *vcpu);
 int msr_insn_write(struct vcpu *vcpu);
+/* The same for MSRs that a guest uses all the time: 1, or 0: nothing was done. Interrupts off. */
+int msr_insn_read_at_once(struct vcpu *vcpu);
+int msr_insn_write_at_once(struct vcpu *vcpu);
 /* Does userspace's filter let the guest? Under vm->srcu or vm->lock. */
 bool msr_allowed(struct vm *vm, u32 msr, bool write);
 /* KVM_X86_SET_MSR_FILTER: -EINVAL, -EFAULT, -ENOMEM. Sleeps; takes vm->lock. */
@@ -440,8 +449,8 @@ void cpuid_host_exit(void);
 long cpuid_ioctl_supported(void __user *arg);
 long cpuid_ioctl_get(struct vcpu *vcpu, void __user *arg);
 long cpuid_ioctl_set(struct vcpu *vcpu, void __user *arg);
-/* The CPUID the guest sees at this moment; RAX.. in and out. */
-void vcpu_cpuid(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+/* The instruction CPUID, as the guest sees it at this moment: RAX to RDX in and out. */
+void vcpu_cpuid(struct vcpu *vcpu);
 /* CR4, XCR0 or the APIC's enable bit changed. */
 void vcpu_update_cpuid(struct vcpu *vcpu);
 /* @reg: enum cpuid_reg. @bit: 0 .. 31. False before KVM_SET_CPUID2. */

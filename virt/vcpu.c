@@ -145,7 +145,7 @@ static bool vcpu_must_leave(struct vcpu *vcpu)
 	       compat_immediate_exit(vcpu->run);
 }
 
-bool vcpu_work_pending(struct vcpu *vcpu)
+bool vcpu_flagged_work(struct vcpu *vcpu)
 {
 	return need_resched() || vcpu_must_leave(vcpu);
 }

@@ -566,27 +566,17 @@ static const struct kvm_cpuid_entry2 *out_of_range(const struct kvm_cpuid_entry2
 	return cpuid_find(entries, n, basic->eax, sub);
 }
 
-void cpuid_query(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 sub,
-		 u32 regs[CPUID_REGS])
+struct cpuid_result cpuid_query(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 sub)
 {
 	const struct kvm_cpuid_entry2 *e = cpuid_find(entries, n, leaf, sub);
 
-	memset(regs, 0, CPUID_REGS * sizeof(regs[0]));
 	if (!e)
 		e = out_of_range(entries, n, leaf, sub);
-	if (e) {
-		regs[CPUID_REG_EAX] = e->eax;
-		regs[CPUID_REG_EBX] = e->ebx;
-		regs[CPUID_REG_ECX] = e->ecx;
-		regs[CPUID_REG_EDX] = e->edx;
-	} else if (leaf == 0xb || leaf == 0x1f) {
-		/* a topology that has a subleaf 0 has an x2APIC ID for every subleaf */
-		e = cpuid_find(entries, n, leaf, 0);
-		if (e) {
-			regs[CPUID_REG_ECX] = sub & 0xff;
-			regs[CPUID_REG_EDX] = e->edx;
-		}
-	}
+	if (e)
+		return (struct cpuid_result){ e->eax, e->ebx, e->ecx, e->edx };
+	/* a topology that has a subleaf 0 has an x2APIC ID for every subleaf */
+	e = leaf == 0xb || leaf == 0x1f ? cpuid_find(entries, n, leaf, 0) : NULL;
+	return (struct cpuid_result){ .ecx = e ? sub & 0xff : 0, .edx = e ? e->edx : 0 };
 }
 
 bool cpuid_has(const struct kvm_cpuid_entry2 *entries, u32 n, u32 leaf, u32 sub, unsigned int reg,

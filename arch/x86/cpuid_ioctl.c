@@ -67,15 +67,16 @@ bool vcpu_has_cpuid(struct vcpu *vcpu, u32 leaf, u32 sub, unsigned int reg, u32 
 	return cpuid_has(vcpu->arch.cpuid, vcpu->arch.nr_cpuid, leaf, sub, reg, bit);
 }
 
-void vcpu_cpuid(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
+void vcpu_cpuid(struct vcpu *vcpu)
 {
-	u32 regs[CPUID_REGS];
+	u64 *regs = vcpu->arch.regs;
+	struct cpuid_result r = cpuid_query(vcpu->arch.cpuid, vcpu->arch.nr_cpuid,
+					    (u32)regs[REG_RAX], (u32)regs[REG_RCX]);
 
-	cpuid_query(vcpu->arch.cpuid, vcpu->arch.nr_cpuid, *eax, *ecx, regs);
-	*eax = regs[CPUID_REG_EAX];
-	*ebx = regs[CPUID_REG_EBX];
-	*ecx = regs[CPUID_REG_ECX];
-	*edx = regs[CPUID_REG_EDX];
+	regs[REG_RAX] = r.eax;
+	regs[REG_RBX] = r.ebx;
+	regs[REG_RCX] = r.ecx;
+	regs[REG_RDX] = r.edx;
 }
 
 /* See set_misc_enable(). */

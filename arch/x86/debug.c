@@ -120,11 +120,6 @@ static int debug_exit(struct vcpu *vcpu, u32 exception, u64 dr6)
 	return 0;
 }
 
-bool debug_due(const struct vcpu *vcpu)
-{
-	return vcpu->arch.debug.due;
-}
-
 int debug_report(struct vcpu *vcpu)
 {
 	u64 dr6 = DR6_ONES | vcpu->arch.debug.due;

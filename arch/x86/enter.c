@@ -10,6 +10,7 @@
 #include <linux/vtime.h>
 #include <arch.h>
 #include <backend.h>
+#include <guest_context.h>
 
 /* --- INIT, SIPI, HLT --- */
 
@@ -169,33 +170,57 @@ static void handle_cpu_requests(struct vcpu *vcpu)
 		backend_posting_begins(vcpu);
 }
 
-/* Interrupts off. Anything that must not wait for the next exit? */
+/* Interrupts off, ->mode IN_GUEST. Anything that must not wait for the next exit? */
 static bool must_not_enter(struct vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->requests) || vcpu_work_pending(vcpu) ||
-	       (vcpu->vm->irqchip_mode != IRQCHIP_NONE && !backend_sync_apic(vcpu));
-}
-
-/* Interrupts off. Returns false when the entry was called off. */
-static bool enter_and_exit(struct vcpu *vcpu)
-{
-	WRITE_ONCE(vcpu->mode, VCPU_IN_GUEST);
-	smp_mb(); /* (B) of vcpu.h: ->mode before ->requests and what is posted */
 	if (vcpu->arch.timer_by_entry)
 		backend_set_timer(vcpu);
+	return READ_ONCE(vcpu->requests) || debug_due(vcpu) || vcpu_work_pending(vcpu) ||
+	       (has_lapic(vcpu) && !backend_sync_apic(vcpu));
+}
+
+/* Interrupts off: one entry, one exit. */
+static void enter_once(struct vcpu *vcpu)
+{
+	backend_enter(vcpu);
+	vcpu->stats.entries++;
+	vcpu->stats.exits++;
+	if (has_lapic(vcpu) && unlikely(vlapic_has_timer_to_look_at(&vcpu->arch.apic)))
+		irqchip_look_at_timer(&vcpu->vm->chip, vcpu->index);
+}
+
+/*
+ * Interrupts off: the guest runs until an exit needs more than this CPU and this vCPU. Most don't:
+ * then the way back is short, and neither ->mode nor what an entry does not switch has to change.
+ * Whoever wants to be heard meanwhile finds ->mode IN_GUEST, so its IPI waits for the next entry.
+ * With a window wanted by userspace each exit may have opened it. Returns false if the last exit
+ * has been handled, or there was none: an entry was called off.
+ */
+static bool run_guest(struct vcpu *vcpu)
+{
+	bool to_handle = false;
+
+	WRITE_ONCE(vcpu->mode, VCPU_IN_GUEST);
+	smp_mb(); /* (B) of vcpu.h: ->mode before ->requests and what is posted */
 	if (must_not_enter(vcpu)) {
 		WRITE_ONCE(vcpu->mode, VCPU_OUTSIDE);
 		return false;
 	}
 	fpu_before_entry(vcpu);
-	backend_enter(vcpu);
+	guest_context_begin();
+	backend_load_guest(vcpu);
+	do {
+		enter_once(vcpu);
+		to_handle = vapic_in_memory(vcpu) || !backend_handle_at_once(vcpu);
+	} while (!to_handle && !READ_ONCE(vcpu->run->request_interrupt_window) &&
+		 !must_not_enter(vcpu));
+	backend_load_host(vcpu);
 	/* ->mode last: whoever sees OUTSIDE knows that no translation is in use any more. */
 	smp_store_release(&vcpu->mode, VCPU_OUTSIDE);
-	vcpu->stats.entries++;
-	vcpu->stats.exits++;
-	backend_host_interrupt(vcpu);
-	vtime_account_guest_exit(); /* after the handler: a tick inside it is the guest's */
-	return true;
+	if (to_handle)
+		backend_host_event(vcpu);
+	guest_context_end(); /* after the handler: a tick inside it is the guest's */
+	return to_handle;
 }
 
 /*
@@ -226,8 +251,7 @@ static int report_access(struct vcpu *vcpu)
 
 int arch_vcpu_enter(struct vcpu *vcpu)
 {
-	struct vm *vm = vcpu->vm;
-	bool runnable, entered;
+	bool runnable, to_handle;
 	int r;
 
 	r = handle_final_requests(vcpu);
@@ -258,24 +282,23 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 		if (r <= 0)
 			return r;
 	}
-	vapic_before_entry(vcpu);
+	if (unlikely(vapic_in_memory(vcpu)))
+		vapic_before_entry(vcpu);
 	/* Writers of slots and buses must not wait for the guest to come out. */
-	srcu_read_unlock(&vm->srcu, vcpu->srcu_idx);
+	vcpu_srcu_unlock(vcpu);
 	preempt_disable();
 	handle_cpu_requests(vcpu);
 	local_irq_disable();
-	entered = enter_and_exit(vcpu);
+	to_handle = run_guest(vcpu);
 	local_irq_enable();
-	vcpu->at_boundary = entered && backend_exit_was_interrupt(vcpu);
+	vcpu->at_boundary = to_handle && backend_exit_was_interrupt(vcpu);
 	preempt_enable();
 	vcpu->at_boundary = false;
-	vcpu->srcu_idx = srcu_read_lock(&vm->srcu);
-	if (!entered)
-		return 1;
-	if (has_lapic(vcpu)) {
-		irqchip_look_at_timer(&vm->chip, vcpu->index);
+	vcpu_srcu_lock(vcpu);
+	if (!to_handle)
+		return report_access(vcpu);
+	if (unlikely(vapic_in_memory(vcpu)))
 		vapic_after_exit(vcpu);
-	}
 	r = backend_handle_exit(vcpu);
 	return r > 0 ? report_access(vcpu) : r;
 }

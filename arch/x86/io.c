@@ -146,6 +146,19 @@ int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in)
 	return exit_to_userspace_io(vcpu, port, size, true, 1);
 }
 
+bool io_port_at_once(struct vcpu *vcpu, u16 port, u8 size, bool in)
+{
+	struct irqchip *chip = &vcpu->vm->chip;
+	u32 value;
+
+	if (!in)
+		return irqchip_pio_write(chip, port, size, &vcpu->arch.regs[REG_RAX]);
+	if (!irqchip_pio_read(chip, port, size, &value))
+		return false;
+	set_rax(vcpu, &value, size);
+	return true;
+}
+
 /* --- guest-linear memory --- */
 
 static int walk_read(void *ctx, u64 gpa, void *buf, size_t n)

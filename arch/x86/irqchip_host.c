@@ -110,7 +110,10 @@ static void host_targets_moved(void *ctx)
 /* The guest has come out for this EOI, or for the access that was one: enter.c reports it. */
 static void host_eoi_exit(void *ctx, u32 index, u8 vector)
 {
-	__set_bit(vector, vcpu_at(ctx, index)->arch.eoi_exits);
+	struct vcpu *vcpu = vcpu_at(ctx, index);
+
+	__set_bit(vector, vcpu->arch.eoi_exits);
+	vcpu_set_request(vcpu, REQ_EVENT); /* no entry before that */
 }
 
 static int host_user_intr(void *ctx, u32 index, bool take)

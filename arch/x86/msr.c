@@ -25,6 +25,7 @@
 #define MSR_CANON     BIT(4) /* holds a linear address */
 #define MSR_RDTSCP    BIT(5) /* only on a host with RDTSCP */
 #define MSR_STEAL     BIT(6) /* only on a host that knows steal time */
+#define MSR_QUICK     BIT(7) /* ->get and ->set serve with interrupts off: msr_is_quick() */
 #define MSR_RW        (MSR_R | MSR_W | MSR_HW)
 #define MSR_SAVED     (MSR_LIST | MSR_RW)
 
@@ -436,12 +437,12 @@ static int set_hwcr(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 /* clang-format off */
 static const struct msr_row msr_table[] = {
 	/* what a guest writes all the time */
-	{ 0x800, 256, MSR_RW, LAPIC }, /* x2APIC */
-	{ MSR_IA32_TSC_DEADLINE, 1, MSR_SAVED, LAPIC },
+	{ 0x800, 256, MSR_RW | MSR_QUICK, LAPIC }, /* x2APIC */
+	{ MSR_IA32_TSC_DEADLINE, 1, MSR_SAVED | MSR_QUICK, LAPIC },
 	/* the rest by number */
 	/* Pentium machine-check address and type: no such event ever */
 	{ 0x000, 2, MSR_R, ZERO },
-	{ MSR_IA32_TSC, 1, MSR_SAVED, .get = get_tsc, .set = set_tsc },
+	{ MSR_IA32_TSC, 1, MSR_SAVED | MSR_QUICK, .get = get_tsc, .set = set_tsc },
 	{ MSR_KVM_WALL_CLOCK, 1, MSR_SAVED, .guest = guest_has_old_kvmclock,
 	  KEPT(kvm_wall_clock), .set = set_wall_clock },
 	{ MSR_KVM_SYSTEM_TIME, 1, MSR_SAVED, .guest = guest_has_old_kvmclock,
@@ -451,7 +452,7 @@ static const struct msr_row msr_table[] = {
 	{ MSR_IA32_EBL_CR_POWERON, 1, MSR_RW, .reserved = ~0ULL, ZERO },
 	{ MSR_SMI_COUNT, 1, MSR_LIST | MSR_R | MSR_HW, KEPT(smi_count) },
 	{ MSR_IA32_FEAT_CTL, 1, MSR_R, .get = get_feature_control },
-	{ MSR_IA32_TSC_ADJUST, 1, MSR_SAVED, .guest = guest_has_tsc_adjust,
+	{ MSR_IA32_TSC_ADJUST, 1, MSR_SAVED | MSR_QUICK, .guest = guest_has_tsc_adjust,
 	  .get = get_tsc_adjust, .set = set_tsc_adjust },
 	{ MSR_IA32_UCODE_WRITE, 1, MSR_W, ZERO },
 	{ MSR_IA32_UCODE_REV, 1, MSR_SAVED, KEPT(microcode), .set = set_microcode },
@@ -526,6 +527,13 @@ static const struct msr_row *find_row(u32 msr)
 		if (msr - row->first < row->count)
 			return row_present(row) ? row : NULL;
 	return NULL;
+}
+
+bool msr_is_quick(u32 msr)
+{
+	const struct msr_row *row = find_row(msr);
+
+	return row && (row->access & MSR_QUICK);
 }
 
 /* May this access be made at all? */

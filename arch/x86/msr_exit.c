@@ -219,3 +219,35 @@ int msr_insn_write(struct vcpu *vcpu)
 	r = msr_set(vcpu, msr, vcpu_edx_eax(vcpu), false);
 	return r ? refuse(vcpu, reason_of(r), msr, true) : finish(vcpu, false);
 }
+
+/* --- at once: no filter to ask, and failures are #GP --- */
+
+static bool is_plain(struct vcpu *vcpu, u32 msr)
+{
+	const struct vm_arch *vm = &vcpu->vm->arch;
+
+	return msr_is_quick(msr) && !rcu_access_pointer(vm->msr_filter) &&
+	       !READ_ONCE(vm->user_msr_reasons);
+}
+
+int msr_insn_read_at_once(struct vcpu *vcpu)
+{
+	u32 msr = vcpu->arch.regs[REG_RCX];
+	u64 value;
+	int r;
+
+	if (!is_plain(vcpu, msr))
+		return 0;
+	r = msr_get(vcpu, msr, &value, false);
+	if (!r)
+		set_edx_eax(vcpu, value);
+	return finish(vcpu, r);
+}
+
+int msr_insn_write_at_once(struct vcpu *vcpu)
+{
+	u32 msr = vcpu->arch.regs[REG_RCX];
+
+	return is_plain(vcpu, msr) ? finish(vcpu, msr_set(vcpu, msr, vcpu_edx_eax(vcpu), false))
+				   : 0;
+}

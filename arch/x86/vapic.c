@@ -101,8 +101,6 @@ void vapic_before_entry(struct vcpu *vcpu)
 	struct vlapic *apic = &vcpu->arch.apic;
 	u32 tpr, isr, irr, word;
 
-	if (likely(!vapic->gpa))
-		return;
 	vapic->tpr = -1;
 	if (!in_use(vcpu))
 		return;
@@ -120,7 +118,7 @@ void vapic_after_exit(struct vcpu *vcpu)
 	struct x86_vapic *vapic = &vcpu->arch.vapic;
 	u32 now, tpr = 0;
 
-	if (likely(!vapic->gpa) || !in_use(vcpu) || vapic->tpr < 0)
+	if (!in_use(vcpu) || vapic->tpr < 0)
 		return;
 	now = vlapic_reg(&vcpu->arch.apic, LAPIC_TPR) & 0xff;
 	/* The guest has used the register: that counts, and goes to memory with the next entry. */

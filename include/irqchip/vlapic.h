@@ -223,6 +223,12 @@ static inline bool vlapic_has_requests(const struct vlapic *apic)
 	return posted_pending(apic->posted) || (READ_ONCE(apic->look) & VLAPIC_LOOK_STAGED);
 }
 
+/* Must irqchip_look_at_timer() be called? Any context. */
+static inline bool vlapic_has_timer_to_look_at(const struct vlapic *apic)
+{
+	return READ_ONCE(apic->look) & VLAPIC_LOOK_TIMER;
+}
+
 /*
  * Is @vector requested or in service? Any context. A request that is being folded at this moment
  * may be missed.

@@ -468,11 +468,10 @@ static void test_find(void **state)
 
 static void expect_query(u32 leaf, u32 sub, u32 eax, u32 ebx, u32 ecx, u32 edx)
 {
-	u32 r[CPUID_REGS];
+	struct cpuid_result r = cpuid_query(list, listed, leaf, sub);
 
-	cpuid_query(list, listed, leaf, sub, r);
-	if (r[0] != eax || r[1] != ebx || r[2] != ecx || r[3] != edx)
-		fail_msg("%x.%x: %x %x %x %x", leaf, sub, r[0], r[1], r[2], r[3]);
+	if (r.eax != eax || r.ebx != ebx || r.ecx != ecx || r.edx != edx)
+		fail_msg("%x.%x: %x %x %x %x", leaf, sub, r.eax, r.ebx, r.ecx, r.edx);
 }
 
 static struct kvm_cpuid_entry2 *mutable_entry(u32 leaf, u32 sub)

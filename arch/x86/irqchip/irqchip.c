@@ -691,7 +691,7 @@ static void look_at_timer(struct irqchip *chip, struct vlapic *apic)
 {
 	u64 now, tsc;
 
-	if (likely(!(READ_ONCE(apic->look) & VLAPIC_LOOK_TIMER)))
+	if (likely(!vlapic_has_timer_to_look_at(apic)))
 		return;
 	tsc = chip->host->guest_tsc(chip->ctx, apic->index, &now);
 	vlapic_timer_look(apic, now, tsc);

@@ -240,7 +240,8 @@ bool backend_sync_apic(struct vcpu *vcpu)
 	struct vlapic *apic = &vcpu->arch.apic;
 
 	if (vmx->apicv & APICV_DELIVERY) {
-		vlapic_fold(apic);
+		if (vlapic_has_requests(apic))
+			vlapic_fold(apic);
 		if (unlikely(apic->stale))
 			hand_over(vmx, apic);
 		return true;

@@ -3,6 +3,10 @@
  * Why the guest came out: one function per basic exit reason, and the table that finds it.
  * Handlers return 1 to enter again, 0 when userspace has to act (run->exit_reason is set), or an
  * errno. Interrupts are on; the VMCS is current.
+ *
+ * What a guest does all the time has a shorter way: handlers that also serve with interrupts off,
+ * between two entries of run_guest() in arch/x86/enter.c. They neither sleep nor touch guest
+ * memory, slots, buses or kvm_run, and return 1 or, if they have done nothing yet, 0.
  */
 #include <linux/kvm_para.h>
 #include <linux/nospec.h>
@@ -151,14 +155,7 @@ static int handle_gp(struct vcpu *vcpu)
 
 static int handle_cpuid(struct vcpu *vcpu)
 {
-	u64 *regs = vcpu->arch.regs;
-	u32 eax = regs[REG_RAX], ebx = regs[REG_RBX], ecx = regs[REG_RCX], edx = regs[REG_RDX];
-
-	vcpu_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
-	regs[REG_RAX] = eax;
-	regs[REG_RBX] = ebx;
-	regs[REG_RCX] = ecx;
-	regs[REG_RDX] = edx;
+	vcpu_cpuid(vcpu);
 	return skip(vcpu);
 }
 
@@ -396,6 +393,18 @@ static int handle_io(struct vcpu *vcpu)
 	return io_port(vcpu, port, size, in);
 }
 
+/* The in-kernel interrupt controllers have ports of their own. */
+static int handle_io_at_once(struct vcpu *vcpu)
+{
+	u64 qual = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
+
+	if ((qual & QUAL_IO_STRING) ||
+	    !io_port_at_once(vcpu, FIELD_GET(QUAL_IO_PORT, qual), FIELD_GET(QUAL_IO_SIZE, qual) + 1,
+			     qual & QUAL_IO_IN))
+		return 0;
+	return skip(vcpu);
+}
+
 /* The IDT, a stack or a TSS lies where no memory is: what was to be delivered can't be emulated. */
 static int delivery_failed(struct vcpu *vcpu)
 {
@@ -439,13 +448,12 @@ static int handle_ept_misconfig(struct vcpu *vcpu)
 	return 0;
 }
 
-/* --- the table
- * --------------------------------------------------------------------------------------------------
- */
+/* --- the table --- */
 
 struct exit_reason {
 	const char *name;
-	int (*handle)(struct vcpu *vcpu); /* NULL: we never ask for it */
+	int (*handle)(struct vcpu *vcpu);  /* NULL: we never ask for it */
+	int (*at_once)(struct vcpu *vcpu); /* with interrupts off; may be NULL */
 };
 
 static const struct exit_reason exit_reasons[] = {
@@ -457,7 +465,7 @@ static const struct exit_reason exit_reasons[] = {
 	[EXIT_IRQ_WINDOW] = { "irq_window", handle_window },
 	[EXIT_NMI_WINDOW] = { "nmi_window", handle_window },
 	[EXIT_TASK_SWITCH] = { "task_switch", handle_task_switch },
-	[EXIT_CPUID] = { "cpuid", handle_cpuid },
+	[EXIT_CPUID] = { "cpuid", handle_cpuid, handle_cpuid },
 	[EXIT_GETSEC] = { "getsec", handle_ud },
 	[EXIT_HLT] = { "hlt", handle_hlt },
 	[EXIT_INVD] = { "invd", handle_cache },
@@ -465,7 +473,7 @@ static const struct exit_reason exit_reasons[] = {
 	[EXIT_RDPMC] = { "rdpmc", handle_gp },
 	[EXIT_RDTSC] = { "rdtsc", NULL },
 	[EXIT_RSM] = { "rsm", handle_ud },
-	[EXIT_VMCALL] = { "vmcall", handle_vmcall },
+	[EXIT_VMCALL] = { "vmcall", handle_vmcall, handle_vmcall },
 	[EXIT_VMCLEAR] = { "vmclear", handle_ud },
 	[EXIT_VMLAUNCH] = { "vmlaunch", handle_ud },
 	[EXIT_VMPTRLD] = { "vmptrld", handle_ud },
@@ -477,9 +485,9 @@ static const struct exit_reason exit_reasons[] = {
 	[EXIT_VMXON] = { "vmxon", handle_ud },
 	[EXIT_CR_ACCESS] = { "cr_access", handle_cr },
 	[EXIT_DR_ACCESS] = { "dr_access", handle_dr },
-	[EXIT_IO] = { "io", handle_io },
-	[EXIT_RDMSR] = { "rdmsr", msr_insn_read },
-	[EXIT_WRMSR] = { "wrmsr", msr_insn_write },
+	[EXIT_IO] = { "io", handle_io, handle_io_at_once },
+	[EXIT_RDMSR] = { "rdmsr", msr_insn_read, msr_insn_read_at_once },
+	[EXIT_WRMSR] = { "wrmsr", msr_insn_write, msr_insn_write_at_once },
 	[EXIT_BAD_GUEST_STATE] = { "bad_guest_state", NULL },
 	[EXIT_BAD_MSR_LOAD] = { "bad_msr_load", NULL },
 	[EXIT_MWAIT] = { "mwait", handle_mwait },
@@ -489,18 +497,18 @@ static const struct exit_reason exit_reasons[] = {
 	[EXIT_BAD_MCE] = { "machine_check_at_entry", NULL },
 	[EXIT_TPR_BELOW] = { "tpr_below_threshold", handle_tpr_below },
 	[EXIT_APIC_ACCESS] = { "apic_access", handle_apic_access },
-	[EXIT_VIRT_EOI] = { "virtualized_eoi", handle_virt_eoi },
+	[EXIT_VIRT_EOI] = { "virtualized_eoi", handle_virt_eoi, handle_virt_eoi },
 	[EXIT_GDTR_IDTR] = { "gdtr_idtr", NULL },
 	[EXIT_LDTR_TR] = { "ldtr_tr", NULL },
 	[EXIT_EPT_VIOLATION] = { "ept_violation", handle_ept_violation },
 	[EXIT_EPT_MISCONFIG] = { "ept_misconfig", handle_ept_misconfig },
 	[EXIT_INVEPT] = { "invept", handle_ud },
 	[EXIT_RDTSCP] = { "rdtscp", NULL },
-	[EXIT_PREEMPT_TIMER] = { "preemption_timer", preempt_timer_exit },
+	[EXIT_PREEMPT_TIMER] = { "preemption_timer", preempt_timer_exit, preempt_timer_exit },
 	[EXIT_INVVPID] = { "invvpid", handle_ud },
 	[EXIT_WBINVD] = { "wbinvd", handle_cache },
 	[EXIT_XSETBV] = { "xsetbv", handle_xsetbv },
-	[EXIT_APIC_WRITE] = { "apic_write", handle_apic_write },
+	[EXIT_APIC_WRITE] = { "apic_write", handle_apic_write, handle_apic_write },
 	[EXIT_INVPCID] = { "invpcid", NULL },
 };
 static_assert(ARRAY_SIZE(exit_reasons) <= ARCH_EXIT_REASONS);
@@ -564,6 +572,24 @@ static int unexpected_exit(struct vcpu *vcpu, u32 basic)
 	run->internal.data[0] = basic;
 	run->internal.data[1] = raw_smp_processor_id();
 	return 0;
+}
+
+bool backend_handle_at_once(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 reason = vmx->exit_reason; /* of a failed entry: none of the table's, by bit 31 */
+
+	if (unlikely(vmx->entry_failed || (vmx->idt_info & INTR_INFO_VALID)) ||
+	    reason >= ARRAY_SIZE(exit_reasons))
+		return false;
+	reason = array_index_nospec(reason, ARRAY_SIZE(exit_reasons));
+	if (!exit_reasons[reason].at_once)
+		return false;
+	event_clear_injected(vcpu);
+	if (!exit_reasons[reason].at_once(vcpu))
+		return false;
+	vcpu->stats.by_reason[reason]++;
+	return true;
 }
 
 int backend_handle_exit(struct vcpu *vcpu)

@@ -69,14 +69,19 @@ static void look_at_deadline(struct vcpu *vcpu)
 	irqchip_lapic_timer_fired(&vcpu->vm->chip, vcpu->index);
 }
 
+static bool is_translated(struct vcpu *vcpu)
+{
+	const struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	return vmx->timer_known && vmx->timer_ns == READ_ONCE(vcpu->arch.timer_ns);
+}
+
 /* From the clock of hrtimers to the TSC. In this order: time in between makes it late, not early. */
 static void translate(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u64 deadline = READ_ONCE(vcpu->arch.timer_ns), now;
 
-	if (vmx->timer_known && vmx->timer_ns == deadline)
-		return;
 	vmx->timer_known = true;
 	vmx->timer_ns = deadline;
 	vmx->timer_tsc = TSC_NEVER;
@@ -92,7 +97,8 @@ void backend_set_timer(struct vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u64 now;
 
-	translate(vcpu);
+	if (unlikely(!is_translated(vcpu)))
+		translate(vcpu);
 	if (vmx->timer_tsc == TSC_NEVER) {
 		vmx_set_pin(vmx, PIN_PREEMPT_TIMER, false);
 		return;

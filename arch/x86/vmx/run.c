@@ -3,8 +3,9 @@
  * One VM entry and exit: what must be in the processor before, what must be saved after, and the
  * host's own interrupts, NMIs and machine checks, which an exit only announces.
  *
- * Everything here runs with interrupts off, between "mode = IN_GUEST" and "mode = OUTSIDE" of
- * arch/x86/enter.c. Only fields that changed are written.
+ * Everything here runs with interrupts off. Between "mode = IN_GUEST" and "mode = OUTSIDE" of
+ * arch/x86/enter.c are one or more entries, between which the processor keeps what an entry does
+ * not switch: backend_load_guest(). Only fields that changed are written.
  */
 #include <linux/hw_breakpoint.h>
 #include <asm/cpufeature.h>
@@ -77,25 +78,22 @@ static bool guest_uses_breakpoints(struct vcpu *vcpu)
 	return debug_active_dr7(vcpu) & 0xff; /* L0-3, G0-3 */
 }
 
-struct host_extras {
-	u64 debugctl;
-	u32 pkru;
-};
-
-static void load_guest_extras(struct vcpu *vcpu, struct host_extras *host)
+void backend_load_guest(struct vcpu *vcpu)
 {
 	const u64 *dr = debug_active_dr(vcpu);
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
+	write_host_crs(vmx);
 	/* An exit clears it. perf changes it by IPIs, so only what is read with interrupts off
 	 * counts. */
-	host->debugctl = get_debugctlmsr();
+	vmx->host_debugctl = get_debugctlmsr();
 	if (guest_uses_xcr0(vcpu))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->arch.xcr0);
 	if (guest_uses_xss(vcpu))
 		wrmsrl(MSR_IA32_XSS, 0);
 	if (guest_uses_pkru(vcpu)) {
-		host->pkru = rdpkru();
-		if (host->pkru != vcpu->arch.pkru)
+		vmx->host_pkru = rdpkru();
+		if (vmx->host_pkru != vcpu->arch.pkru)
 			wrpkru(vcpu->arch.pkru);
 	}
 	if (guest_uses_breakpoints(vcpu)) {
@@ -107,22 +105,24 @@ static void load_guest_extras(struct vcpu *vcpu, struct host_extras *host)
 	}
 }
 
-static void load_host_extras(struct vcpu *vcpu, const struct host_extras *host)
+void backend_load_host(struct vcpu *vcpu)
 {
+	const struct vmx_vcpu *vmx = to_vmx(vcpu);
+
 	if (guest_uses_xcr0(vcpu))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu_host_xcr0());
 	if (guest_uses_xss(vcpu))
 		wrmsrl(MSR_IA32_XSS, fpu_host_xss());
 	if (guest_uses_pkru(vcpu)) {
 		vcpu->arch.pkru = rdpkru();
-		if (host->pkru != vcpu->arch.pkru)
-			wrpkru(host->pkru);
+		if (vmx->host_pkru != vcpu->arch.pkru)
+			wrpkru(vmx->host_pkru);
 	}
 	/* An exit leaves DR7 = 0x400; the host's own breakpoints come back here. */
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();
-	if (host->debugctl)
-		update_debugctlmsr(host->debugctl);
+	if (vmx->host_debugctl)
+		update_debugctlmsr(vmx->host_debugctl);
 }
 
 /* What this host wants wiped before untrusted code runs: see caps.c, resolve_mitigations(). */
@@ -147,14 +147,11 @@ bool backend_exit_was_interrupt(struct vcpu *vcpu)
 
 /* The exit acknowledged the host's interrupt: run its handler, through the gate it would have used.
  */
-void backend_host_interrupt(struct vcpu *vcpu)
+static void call_host_handler(u32 vector)
 {
 	const gate_desc *idt = (const gate_desc *)this_cpu_read(vmx_cpu.idt_base);
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	if (!backend_exit_was_interrupt(vcpu))
-		return;
-	vmx_call_handler(gate_offset(&idt[vmx->exit_intr_info & INTR_INFO_VECTOR]));
+	vmx_call_handler(gate_offset(&idt[vector]));
 }
 
 static void host_machine_check(void)
@@ -162,14 +159,28 @@ static void host_machine_check(void)
 	asm volatile("int $18");
 }
 
-/* Host NMIs and machine checks: interrupts of the host while the guest ran. */
-static void handle_host_exception(u32 info)
+void backend_host_event(struct vcpu *vcpu)
 {
-	if (FIELD_GET(INTR_INFO_TYPE, info) == EVENT_NMI)
-		asm volatile(
-			"int $2"); /* NMIs are blocked until the handler's IRET, as they should be */
-	else if ((info & INTR_INFO_VECTOR) == X86_TRAP_MC)
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 vector = vmx->exit_intr_info & INTR_INFO_VECTOR;
+
+	if (vmx->entry_failed)
+		return;
+	switch (vmx->exit_reason) {
+	case EXIT_EXT_INTR:
+		call_host_handler(vector);
+		break;
+	case EXIT_EXCEPTION_NMI:
+		/* NMIs are blocked until the handler's IRET, as they should be. */
+		if (FIELD_GET(INTR_INFO_TYPE, vmx->exit_intr_info) == EVENT_NMI)
+			asm volatile("int $2");
+		else if (vector == X86_TRAP_MC)
+			host_machine_check();
+		break;
+	case EXIT_BAD_MCE | EXIT_REASON_ENTRY_FAIL:
 		host_machine_check();
+		break;
+	}
 }
 
 static void note_exit(struct vcpu *vcpu)
@@ -180,16 +191,11 @@ static void note_exit(struct vcpu *vcpu)
 	vmx->exit_reason = vmcs_read32(VMCS_EXIT_REASON);
 	basic = vmx->exit_reason & EXIT_REASON_BASIC;
 	vmx->exit_intr_info = 0;
-	if (unlikely(vmx->exit_reason & EXIT_REASON_ENTRY_FAIL)) {
-		if (basic == EXIT_BAD_MCE)
-			host_machine_check();
+	if (unlikely(vmx->exit_reason & EXIT_REASON_ENTRY_FAIL))
 		return;
-	}
 	vmx->idt_info = vmcs_read32(VMCS_EXIT_IDT_INFO);
 	if (basic == EXIT_EXT_INTR || basic == EXIT_EXCEPTION_NMI)
 		vmx->exit_intr_info = vmcs_read32(VMCS_EXIT_INTR_INFO);
-	if (basic == EXIT_EXCEPTION_NMI)
-		handle_host_exception(vmx->exit_intr_info);
 }
 
 /*
@@ -213,16 +219,13 @@ static noinstr bool enter_guest(struct vcpu *vcpu, struct vmx_vcpu *vmx)
 void backend_enter(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	struct host_extras host;
 
-	write_dirty_regs(vcpu);
-	write_host_crs(vmx);
-	load_guest_extras(vcpu, &host);
+	if (vcpu->arch.regs_dirty)
+		write_dirty_regs(vcpu);
 	flush_buffers();
 
 	vmx->entry_failed = !enter_guest(vcpu, vmx);
 
-	load_host_extras(vcpu, &host);
 	vcpu->arch.regs_avail &= ~LAZY_REGS;
 	vmx->idt_info = 0;
 	if (unlikely(vmx->entry_failed)) {

@@ -23,7 +23,7 @@
 
 /* --- lazily read registers --- */
 
-void backend_cache_reg(struct vcpu *vcpu, enum vcpu_reg reg)
+static __always_inline void cache_reg(struct vcpu *vcpu, enum vcpu_reg reg)
 {
 	u64 *regs = vcpu->arch.regs;
 
@@ -52,6 +52,19 @@ void backend_cache_reg(struct vcpu *vcpu, enum vcpu_reg reg)
 		break;
 	}
 	vcpu->arch.regs_avail |= BIT(reg);
+}
+
+void backend_cache_reg(struct vcpu *vcpu, enum vcpu_reg reg)
+{
+	cache_reg(vcpu, reg);
+}
+
+/* vcpu_reg() of one that is known at compile time, for what every exit needs. */
+static __always_inline u64 quick_reg(struct vcpu *vcpu, enum vcpu_reg reg)
+{
+	if (!(vcpu->arch.regs_avail & BIT(reg)))
+		cache_reg(vcpu, reg);
+	return vcpu->arch.regs[reg];
 }
 
 static void set_shadow(struct vcpu *vcpu, enum vcpu_reg reg, u64 value)
@@ -359,26 +372,6 @@ void backend_set_tsc_offset(struct vcpu *vcpu, s64 offset)
 
 /* --- controls and CPUID --- */
 
-void vmx_set_pin(struct vmx_vcpu *vmx, u32 bits, bool on)
-{
-	u32 pin = on ? vmx->pin | bits : vmx->pin & ~bits;
-
-	if (pin != vmx->pin) {
-		vmx->pin = pin;
-		vmcs_write32(VMCS_CTRL_PIN, pin);
-	}
-}
-
-void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on)
-{
-	u32 proc = on ? vmx->proc | bits : vmx->proc & ~bits;
-
-	if (proc != vmx->proc) {
-		vmx->proc = proc;
-		vmcs_write32(VMCS_CTRL_PROC, proc);
-	}
-}
-
 void backend_cpuid_limits(struct cpuid_limits *limits)
 {
 	limits->rdtscp = vmx_caps.proc2 & PROC2_RDTSCP;
@@ -481,7 +474,7 @@ void backend_set_windows(struct vcpu *vcpu, u32 windows)
 
 static bool single_stepping(struct vcpu *vcpu)
 {
-	return (vcpu_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_TF) &&
+	return unlikely(quick_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_TF) &&
 	       !(vmcs_read64(VMCS_GUEST_DEBUGCTL) & DEBUGCTLMSR_BTF);
 }
 
@@ -545,10 +538,10 @@ u64 backend_linear_rip(struct vcpu *vcpu)
 
 void backend_skip_insn(struct vcpu *vcpu)
 {
-	u64 rip = vcpu_reg(vcpu, REG_RIP) + vmcs_read32(VMCS_EXIT_INSN_LEN);
+	u64 old = quick_reg(vcpu, REG_RIP), rip = old + vmcs_read32(VMCS_EXIT_INSN_LEN);
 
 	/* Outside 64-bit mode EIP wraps; CS.L tells (compatibility mode has it clear). */
-	if (!(vmcs_read32(VMCS_GUEST_CS_AR) & SEGAR_L))
+	if (unlikely((old ^ rip) >> 32) && !(vmcs_read32(VMCS_GUEST_CS_AR) & SEGAR_L))
 		rip = (u32)rip;
 	vcpu_set_reg(vcpu, REG_RIP, rip);
 	backend_end_insn(vcpu);

@@ -68,6 +68,8 @@ struct vmx_vcpu {
 	/* host values that must be restored on put */
 	bool host_saved;
 	u16 host_ds, host_es, host_fs, host_gs;
+	u64 host_debugctl; /* with interrupts off, as the next one: backend_load_guest() */
+	u32 host_pkru;
 	u64 host_fs_base, host_kernel_gs;
 	struct desc_ptr host_gdt;
 
@@ -122,13 +124,32 @@ static inline struct vmx_vcpu *to_vmx(struct vcpu *vcpu)
  */
 #define VMX_EXCEPTIONS (BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC))
 
+/* Bits of a control word, written if they change. */
+static inline void vmx_set_pin(struct vmx_vcpu *vmx, u32 bits, bool on)
+{
+	u32 pin = on ? vmx->pin | bits : vmx->pin & ~bits;
+
+	if (pin == vmx->pin)
+		return;
+	vmx->pin = pin;
+	vmcs_write32(VMCS_CTRL_PIN, pin);
+}
+
+static inline void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on)
+{
+	u32 proc = on ? vmx->proc | bits : vmx->proc & ~bits;
+
+	if (proc == vmx->proc)
+		return;
+	vmx->proc = proc;
+	vmcs_write32(VMCS_CTRL_PROC, proc);
+}
+
 /* --- vmcs.c --- */
 void vmcs_clear_loaded_here(void);     /* interrupts off: VMCLEAR all that is active on this CPU */
 void vmcs_clear(struct vmx_vcpu *vmx); /* from any CPU; sleeps not, waits for an IPI */
 
 /* --- state.c --- */
-void vmx_set_pin(struct vmx_vcpu *vmx, u32 bits, bool on);
-void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on);
 void vmx_intercept_msr(struct vmx_vcpu *vmx, u32 msr, bool read, bool write);
 /* No exits for reads (and writes) of @msr, if userspace's filter allows it to the guest. */
 void vmx_open_msr(struct vcpu *vcpu, u32 msr, bool write);
