@@ -27,7 +27,8 @@
  *
  * Which processes there are is chosen by -DSENDERS=n, -DVECTORS=n, -DDEVICE (which comes
  * one day), -DASSIGNED (is there), -DREMOVAL (goes again), -DHOTPLUG; -DBUG_... puts a bug in, and
- * -DONLY=n watches one property: see the list in `run`.
+ * -DONLY=n watches one property; -DAT_ONCE lets exits be handled between two entries: see the list in
+ * `run`.
  */
 #define NCPU      2
 #define NO_CPU    NCPU
@@ -47,6 +48,7 @@ bit nv = NOTIFICATION;
 byte ndst;
 
 /* struct vcpu, struct vmx_vcpu, struct vlapic */
+bool stays; /* the guest has come out, and goes on at once */
 byte mode = OUTSIDE, buffered = NOTHING;
 byte cpu = NO_CPU;     /* ->cpu */
 byte pi_cpu = NO_CPU;  /* on whose list */
@@ -563,11 +565,14 @@ inline guest()
 	:: irr -> irr = false
 	:: atomic { hardware && notified -> notified = false; folding = true; on = false }
 	   take_all()
-	:: (!hardware && notified) || kicked -> break
-	:: atomic { halted = true; break }
-	:: break
+	:: (!hardware && notified) || kicked -> stays = false; break
+	:: atomic { halted = true; stays = false; break }
+	:: stays = false; break
+#ifdef AT_ONCE
+	:: stays = true; break /* an exit that is handled at once: ->mode stays, too */
+#endif
 	od;
-	atomic { inguest = false; set_mode(OUTSIDE) }
+	inguest = false
 }
 
 inline enter()
@@ -587,19 +592,21 @@ inline enter()
 #ifndef BUG_P5_NO_BARRIER
 	atomic { barrier() }
 #endif
-	if
-	:: req -> set_mode(OUTSIDE)
+	stays = true;
+	do
+	:: !stays || req -> break
 	:: else ->
 #ifdef BUG_P5_LOOK_BEFORE_MODE
 		guest()
 #else
 		if
 		:: hardware -> fold(); guest()
-		:: !hardware && on -> set_mode(OUTSIDE)
+		:: !hardware && on -> break
 		:: !hardware && !on -> guest()
 		fi
 #endif
-	fi;
+	od;
+	set_mode(OUTSIDE);
 	atomic { interrupts_on() }
 }
 
