@@ -103,12 +103,13 @@ static inline void vcpu_srcu_unlock(struct vcpu *vcpu)
 	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
 }
 
+/* For the next: one of the thread's flags is set; is it for one of its reasons? */
+bool vcpu_flagged_work(struct vcpu *vcpu);
+
 /*
  * Must the vCPU's thread leave the run loop or yield (signal, immediate_exit, task work,
  * scheduler)? Part of the last check before entry, with interrupts off.
  */
-bool vcpu_flagged_work(struct vcpu *vcpu);
-
 static inline bool vcpu_work_pending(struct vcpu *vcpu)
 {
 	const unsigned long flags =

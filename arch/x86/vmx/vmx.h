@@ -124,25 +124,25 @@ static inline struct vmx_vcpu *to_vmx(struct vcpu *vcpu)
  */
 #define VMX_EXCEPTIONS (BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC))
 
-/* Bits of a control word, written if they change. */
+/* Bits of a control word, written to @field if they change; @word is what was last written. */
+static inline void vmx_set_control(u32 *word, unsigned long field, u32 bits, bool on)
+{
+	u32 value = on ? *word | bits : *word & ~bits;
+
+	if (value == *word)
+		return;
+	*word = value;
+	vmcs_write32(field, value);
+}
+
 static inline void vmx_set_pin(struct vmx_vcpu *vmx, u32 bits, bool on)
 {
-	u32 pin = on ? vmx->pin | bits : vmx->pin & ~bits;
-
-	if (pin == vmx->pin)
-		return;
-	vmx->pin = pin;
-	vmcs_write32(VMCS_CTRL_PIN, pin);
+	vmx_set_control(&vmx->pin, VMCS_CTRL_PIN, bits, on);
 }
 
 static inline void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on)
 {
-	u32 proc = on ? vmx->proc | bits : vmx->proc & ~bits;
-
-	if (proc == vmx->proc)
-		return;
-	vmx->proc = proc;
-	vmcs_write32(VMCS_CTRL_PROC, proc);
+	vmx_set_control(&vmx->proc, VMCS_CTRL_PROC, bits, on);
 }
 
 /* --- vmcs.c --- */
