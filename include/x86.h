@@ -377,18 +377,20 @@ void regs_reset(struct vcpu *vcpu, bool init_event);
 #define MSR_UNKNOWN 2
 int msr_get(struct vcpu *vcpu, u32 msr, u64 *value, bool host_initiated);
 int msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
+/* The guest's write with interrupts off, where msr_get() serves as well. MSR_LATER: msr_set() has to
+ * be called with interrupts on, and nothing has been done. */
+#define MSR_LATER (-1)
+int msr_set_at_once(struct vcpu *vcpu, u32 msr, u64 value);
 long msr_ioctl_index_list(void __user *arg, bool features);
 long msr_ioctl_system_get(void __user *arg);
 long msr_ioctl_get(struct vcpu *vcpu, void __user *arg);
 long msr_ioctl_set(struct vcpu *vcpu, void __user *arg);
 void msr_reset(struct vcpu *vcpu, bool init_event);
-/* Can the guest's accesses to it be carried out with interrupts off? */
-bool msr_is_quick(u32 msr);
 /* --- arch/x86/msr_exit.c --- */
 /* The instructions RDMSR and WRMSR, at RIP; as backend_handle_exit(). */
 int msr_insn_read(struct vcpu *vcpu);
 int msr_insn_write(struct vcpu *vcpu);
-/* The same for MSRs that a guest uses all the time: 1, or 0: nothing was done. Interrupts off. */
+/* The same if it takes no more than this vCPU: 1, or 0: nothing was done. Interrupts off. */
 int msr_insn_read_at_once(struct vcpu *vcpu);
 int msr_insn_write_at_once(struct vcpu *vcpu);
 /* Does userspace's filter let the guest? Under vm->srcu or vm->lock. */

@@ -25,9 +25,11 @@
 #define MSR_CANON     BIT(4) /* holds a linear address */
 #define MSR_RDTSCP    BIT(5) /* only on a host with RDTSCP */
 #define MSR_STEAL     BIT(6) /* only on a host that knows steal time */
-#define MSR_QUICK     BIT(7) /* ->get and ->set serve with interrupts off: msr_is_quick() */
+#define MSR_QUICK     BIT(7) /* ->set serves with interrupts off: msr_set_at_once() */
 #define MSR_RW        (MSR_R | MSR_W | MSR_HW)
 #define MSR_SAVED     (MSR_LIST | MSR_RW)
+
+#define HOT_ROWS      2 /* at the head of the table */
 
 #define MSR_IOCTL_MAX 255 /* entries in one KVM_GET/SET_MSRS */
 
@@ -65,6 +67,7 @@ struct msr_row {
 	u8 word;      /* index of the first u64 in struct x86_msrs, without handlers */
 	u64 reserved; /* must be zero in a write */
 	bool (*guest)(struct vcpu *vcpu); /* does the guest's CPUID have it? NULL: always */
+	/* ->guest and ->get serve with interrupts off: they don't sleep, and touch only the vCPU. */
 	int (*get)(struct vcpu *vcpu, u32 msr, u64 *value, bool host);
 	int (*set)(struct vcpu *vcpu, u32 msr, u64 value, bool host);
 };
@@ -192,7 +195,7 @@ static int get_tsc_adjust(struct vcpu *vcpu, u32 msr, u64 *value, bool host)
 /* Userspace restores TSC and TSC_ADJUST one after the other: only the first may move the clock. */
 static int set_tsc_adjust(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 {
-	if (!host)
+	if (!host && value != vcpu->arch.msr.tsc_adjust)
 		vcpu_adjust_tsc_offset(vcpu, value - vcpu->arch.msr.tsc_adjust);
 	vcpu->arch.msr.tsc_adjust = value;
 	return 0;
@@ -436,10 +439,10 @@ static int set_hwcr(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 
 /* clang-format off */
 static const struct msr_row msr_table[] = {
-	/* what a guest writes all the time */
+	/* what a guest uses all the time: HOT_ROWS */
 	{ 0x800, 256, MSR_RW | MSR_QUICK, LAPIC }, /* x2APIC */
 	{ MSR_IA32_TSC_DEADLINE, 1, MSR_SAVED | MSR_QUICK, LAPIC },
-	/* the rest by number */
+	/* the rest by number, in ascending order: find_row() */
 	/* Pentium machine-check address and type: no such event ever */
 	{ 0x000, 2, MSR_R, ZERO },
 	{ MSR_IA32_TSC, 1, MSR_SAVED | MSR_QUICK, .get = get_tsc, .set = set_tsc },
@@ -459,7 +462,6 @@ static const struct msr_row msr_table[] = {
 	{ MSR_FSB_FREQ, 1, MSR_R, ZERO },
 	{ MSR_PLATFORM_INFO, 1, MSR_LIST | MSR_R | MSR_HW, .reserved = PLATFORM_INFO_ABSENT,
 	  .guest = guest_has_platform_info, KEPT(platform_info) },
-	{ MSR_IA32_POWER_CTL, 1, MSR_SAVED, KEPT(power_ctl) }, /* C1E and the like: no effect */
 	{ MSR_MTRRcap, 1, MSR_R, .get = get_mtrr_cap },
 	{ MSR_IA32_SYSENTER_CS, 1, MSR_SAVED, .reserved = ~0xffffffffULL, BACKEND },
 	{ MSR_IA32_SYSENTER_ESP, 2, MSR_SAVED | MSR_CANON, BACKEND }, /* and EIP */
@@ -472,12 +474,13 @@ static const struct msr_row msr_table[] = {
 	  KEPT(misc_enable), .set = set_misc_enable },
 	{ MSR_IA32_DEBUGCTLMSR, 1, MSR_RW, .reserved = ~(u64)DEBUGCTLMSR_BTF, BACKEND },
 	{ MSR_IA32_LASTBRANCHFROMIP, 4, MSR_R, ZERO }, /* last branch and last interrupt */
+	{ MSR_IA32_POWER_CTL, 1, MSR_SAVED, KEPT(power_ctl) }, /* C1E and the like: no effect */
 	{ MTRR_VAR_1ST, 2 * X86_MTRR_VAR, MSR_SAVED, .get = get_mtrr_var, .set = set_mtrr_var },
 	{ MTRR_FIXED_1ST, 1, MSR_SAVED, FIXED },
 	{ 0x258, 2, MSR_SAVED, FIXED },
 	{ 0x268, 8, MSR_SAVED, FIXED },
-	{ MSR_IA32_MC0_CTL2, X86_MCE_BANKS, MSR_RW, .get = vmce_get_ctl2, .set = vmce_set_ctl2 },
 	{ MSR_IA32_CR_PAT, 1, MSR_SAVED, .get = get_backend, .set = set_pat },
+	{ MSR_IA32_MC0_CTL2, X86_MCE_BANKS, MSR_RW, .get = vmce_get_ctl2, .set = vmce_set_ctl2 },
 	{ MSR_MTRRdefType, 1, MSR_SAVED, .reserved = ~MTRR_DEF_DEFINED,
 	  KEPT(mtrr_def_type), .set = set_mtrr_def },
 	{ MSR_IA32_MC0_CTL, 4 * X86_MCE_BANKS, MSR_RW, .get = vmce_get_bank, .set = vmce_set_bank },
@@ -489,22 +492,22 @@ static const struct msr_row msr_table[] = {
 	{ MSR_PP1_ENERGY_STATUS, 1, MSR_R, ZERO },
 	/* supervisor state: none */
 	{ MSR_IA32_XSS, 1, MSR_RW, .reserved = ~0ULL, .guest = guest_has_xsaves, ZERO },
-	{ MSR_EFER, 1, MSR_RW, .get = get_efer, .set = set_efer },
-	{ MSR_STAR, 1, MSR_SAVED, BACKEND },
-	{ MSR_LSTAR, 2, MSR_SAVED | MSR_CANON, BACKEND }, /* and CSTAR */
-	{ MSR_SYSCALL_MASK, 1, MSR_SAVED, .reserved = ~0xffffffffULL, BACKEND },
-	{ MSR_FS_BASE, 2, MSR_RW | MSR_CANON, BACKEND }, /* and GS_BASE: saved with SREGS */
-	{ MSR_KERNEL_GS_BASE, 1, MSR_SAVED | MSR_CANON, BACKEND },
 	{ MSR_KVM_WALL_CLOCK_NEW, 1, MSR_SAVED, .guest = guest_has_kvmclock,
 	  KEPT(kvm_wall_clock), .set = set_wall_clock },
 	{ MSR_KVM_SYSTEM_TIME_NEW, 1, MSR_SAVED, .guest = guest_has_kvmclock,
 	  KEPT(kvm_system_time), .set = set_system_time },
 	{ MSR_KVM_STEAL_TIME, 1, MSR_SAVED | MSR_STEAL, .reserved = KVM_STEAL_RESERVED_MASK,
 	  .guest = guest_has_steal_time, KEPT(kvm_steal_time), .set = set_steal_time },
-	{ MSR_K7_HWCR, 1, MSR_HW, .reserved = ~(HWCR_KEPT | HWCR_IGNORED), KEPT(hwcr),
-	  .set = set_hwcr },
+	{ MSR_EFER, 1, MSR_RW, .get = get_efer, .set = set_efer },
+	{ MSR_STAR, 1, MSR_SAVED, BACKEND },
+	{ MSR_LSTAR, 2, MSR_SAVED | MSR_CANON, BACKEND }, /* and CSTAR */
+	{ MSR_SYSCALL_MASK, 1, MSR_SAVED, .reserved = ~0xffffffffULL, BACKEND },
+	{ MSR_FS_BASE, 2, MSR_RW | MSR_CANON, BACKEND }, /* and GS_BASE: saved with SREGS */
+	{ MSR_KERNEL_GS_BASE, 1, MSR_SAVED | MSR_CANON, BACKEND },
 	{ MSR_TSC_AUX, 1, MSR_SAVED | MSR_RDTSCP, .reserved = ~0xffffffffULL,
 	  .guest = guest_has_tsc_aux, BACKEND },
+	{ MSR_K7_HWCR, 1, MSR_HW, .reserved = ~(HWCR_KEPT | HWCR_IGNORED), KEPT(hwcr),
+	  .set = set_hwcr },
 };
 /* clang-format on */
 
@@ -518,22 +521,27 @@ static bool row_present(const struct msr_row *row)
 	return !(row->access & MSR_STEAL) || pv_has_steal_time();
 }
 
+static bool row_has(const struct msr_row *row, u32 msr)
+{
+	return msr - row->first < row->count;
+}
+
 /* NULL: no such MSR on this host. */
 static const struct msr_row *find_row(u32 msr)
 {
 	const struct msr_row *row = msr_table;
+	unsigned int n = ARRAY_SIZE(msr_table) - HOT_ROWS;
 
-	for (; row < msr_table + ARRAY_SIZE(msr_table); row++)
-		if (msr - row->first < row->count)
-			return row_present(row) ? row : NULL;
-	return NULL;
-}
-
-bool msr_is_quick(u32 msr)
-{
-	const struct msr_row *row = find_row(msr);
-
-	return row && (row->access & MSR_QUICK);
+	for (; row < msr_table + HOT_ROWS; row++)
+		if (row_has(row, msr))
+			return row;
+	/* The last of the @n rows from @row on that does not begin behind @msr, or the first. */
+	while (n > 1) {
+		if (row[n / 2].first <= msr)
+			row += n / 2;
+		n -= n / 2;
+	}
+	return row_has(row, msr) && row_present(row) ? row : NULL;
 }
 
 /* May this access be made at all? */
@@ -564,10 +572,9 @@ int msr_get(struct vcpu *vcpu, u32 msr, u64 *value, bool host_initiated)
 	return 0;
 }
 
-int msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated)
+static int set_row(struct vcpu *vcpu, const struct msr_row *row, u32 msr, u64 value,
+		   bool host_initiated)
 {
-	const struct msr_row *row = find_row(msr);
-
 	if (!row)
 		return MSR_UNKNOWN;
 	if (!row_allows(vcpu, row, MSR_W, host_initiated) || (value & row->reserved))
@@ -578,6 +585,21 @@ int msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated)
 		return row->set(vcpu, msr, value, host_initiated);
 	*stored(vcpu, row, msr) = value;
 	return 0;
+}
+
+int msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated)
+{
+	return set_row(vcpu, find_row(msr), msr, value, host_initiated);
+}
+
+int msr_set_at_once(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	const struct msr_row *row = find_row(msr);
+
+	/* Without ->set it is nothing but memory. */
+	if (row && row->set && !(row->access & MSR_QUICK))
+		return MSR_LATER;
+	return set_row(vcpu, row, msr, value, false);
 }
 
 /* SDM: an INIT leaves all MSRs as they are, except those that regs_reset() sets. */

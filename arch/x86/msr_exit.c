@@ -222,23 +222,21 @@ int msr_insn_write(struct vcpu *vcpu)
 
 /* --- at once: no filter to ask, and failures are #GP --- */
 
-static bool is_plain(struct vcpu *vcpu, u32 msr)
+static bool concerns_userspace(struct vcpu *vcpu)
 {
 	const struct vm_arch *vm = &vcpu->vm->arch;
 
-	return msr_is_quick(msr) && !rcu_access_pointer(vm->msr_filter) &&
-	       !READ_ONCE(vm->user_msr_reasons);
+	return rcu_access_pointer(vm->msr_filter) || READ_ONCE(vm->user_msr_reasons);
 }
 
 int msr_insn_read_at_once(struct vcpu *vcpu)
 {
-	u32 msr = vcpu->arch.regs[REG_RCX];
 	u64 value;
 	int r;
 
-	if (!is_plain(vcpu, msr))
+	if (concerns_userspace(vcpu))
 		return 0;
-	r = msr_get(vcpu, msr, &value, false);
+	r = msr_get(vcpu, vcpu->arch.regs[REG_RCX], &value, false);
 	if (!r)
 		set_edx_eax(vcpu, value);
 	return finish(vcpu, r);
@@ -246,8 +244,10 @@ int msr_insn_read_at_once(struct vcpu *vcpu)
 
 int msr_insn_write_at_once(struct vcpu *vcpu)
 {
-	u32 msr = vcpu->arch.regs[REG_RCX];
+	int r;
 
-	return is_plain(vcpu, msr) ? finish(vcpu, msr_set(vcpu, msr, vcpu_edx_eax(vcpu), false))
-				   : 0;
+	if (concerns_userspace(vcpu))
+		return 0;
+	r = msr_set_at_once(vcpu, vcpu->arch.regs[REG_RCX], vcpu_edx_eax(vcpu));
+	return r == MSR_LATER ? 0 : finish(vcpu, r);
 }
