@@ -77,12 +77,22 @@ static void forget_report(struct exit_counts *exits, unsigned int vcpu)
 			exits->of[i].count--;
 }
 
+/* A figure of the other mode would look as good. */
+static void check_mode(const struct bench_case *c, struct vcpu *v)
+{
+	struct kvm_sregs sregs;
+
+	must(ioctl(v->fd, KVM_GET_SREGS, &sregs));
+	assert_int_equal(sregs.apic_base & APIC_BASE_X2APIC ? X2APIC : XAPIC, c->mode);
+}
+
 void measure(const struct bench_case *c, struct vcpu *v)
 {
 	struct exit_counts exits;
 	struct samples s = { .n = repeats() };
 
 	run_batch(v);
+	check_mode(c, v);
 	count_begin(v->vm);
 	run_batch(v);
 	count_end(v->vm, &exits);

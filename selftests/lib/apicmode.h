@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The guest's LAPIC in either mode by the same calls: by the page at its default address, or by
- * MSRs. Guest code; the host sets in_guest(vm, mode) first. One copy for each test program.
+ * MSRs. Guest code; the host sets in_guest(vm, mode) first.
  */
 #ifndef SELFTESTS_APICMODE_H
 #define SELFTESTS_APICMODE_H
@@ -12,7 +12,8 @@
 
 enum apic_mode { XAPIC, X2APIC };
 
-static volatile uint64_t mode;
+/* One for each program, of however many files it is made. */
+volatile uint64_t mode __attribute__((weak));
 
 static inline uint32_t apic_read(uint32_t reg)
 {
