@@ -69,6 +69,7 @@ enum lapic_timer_mode {
 #define MSR_LAPIC_TSC_DEADLINE 0x6e0u
 #define MSR_X2APIC_FIRST       0x800u
 #define MSR_X2APIC_LAST        0x8ffu
+#define MSR_X2APIC_ICR         0x830u
 #define LAPIC_BASE_BSP         0x100ULL
 #define LAPIC_BASE_X2APIC      0x400ULL
 #define LAPIC_BASE_ENABLE      0x800ULL

@@ -56,6 +56,27 @@ static inline u32 env_xchg_u32(u32 *word, u32 value)
 	return (u32)atomic_xchg((atomic_t *)word, (int)value);
 }
 
+/* The same without the value, which takes the processor one instruction. */
+static inline void env_set_u32(u32 *word, u32 mask)
+{
+	smp_mb__before_atomic();
+	atomic_or((int)mask, (atomic_t *)word);
+	smp_mb__after_atomic();
+}
+
+static inline void env_clear_u32(u32 *word, u32 mask)
+{
+	smp_mb__before_atomic();
+	atomic_and((int)~mask, (atomic_t *)word);
+	smp_mb__after_atomic();
+}
+
+/* Set bit @nr of the array @words, 64-bit aligned. Returns whether it was set. Fully ordered. */
+static inline bool env_test_and_set(u32 *words, u32 nr)
+{
+	return test_and_set_bit(nr, (unsigned long *)words);
+}
+
 /* Statistics: never lost, never ordered. */
 typedef atomic64_t env_counter_t;
 

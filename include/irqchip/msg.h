@@ -28,6 +28,21 @@ static inline bool msg_is_lowest(const struct irq_msg *msg)
 	return msg->delivery == IRQ_DM_LOWEST || msg->redir_hint;
 }
 
+/* Does @msg, which has no shorthand, name one LAPIC by its ID, if there is such? */
+static inline bool msg_names_id(const struct irq_msg *msg)
+{
+	return !msg->logical && msg->dest < IRQCHIP_MAX_ID &&
+	       (msg->dest != MSG_BROADCAST_8 || msg->x2apic_dest);
+}
+
+/* The LAPIC of that ID in any mode, NULL: none. Any context. */
+static inline struct vlapic *msg_lapic_by_id(struct irqchip *chip, u32 id)
+{
+	u16 index = id < IRQCHIP_MAX_ID ? smp_load_acquire(&chip->index_of_id[id]) : 0;
+
+	return index ? smp_load_acquire(&chip->lapic[index - 1]) : NULL;
+}
+
 /* Logical ID in x2APIC mode: SDM "Deriving Logical x2APIC ID from the Local x2APIC ID". */
 static inline u32 msg_x2apic_ldr(u32 id)
 {

@@ -21,7 +21,8 @@
 
 #include <irqchip/env.h>
 
-#define POSTED_ON 0x1u        /* outstanding notification */
+#define POSTED_ON_BIT 0
+#define POSTED_ON (1u << POSTED_ON_BIT) /* outstanding notification */
 #define POSTED_SN 0x2u        /* suppress notifications: read by devices only */
 #define POSTED_NV 0x00ff0000u /* notification vector */
 
@@ -50,13 +51,11 @@ static inline bool posted_pending(const struct posted_desc *d)
  */
 static inline bool posted_request(struct posted_desc *d, u8 vector, bool *notify)
 {
-	u32 bit = 1u << vector % 32;
-
 	*notify = false;
 	/* Whoever set the bit before us has set ON, or is about to. */
-	if (env_or_u32(&d->pir[vector / 32], bit) & bit)
+	if (env_test_and_set(d->pir, vector))
 		return false;
-	*notify = !(env_or_u32(&d->control, POSTED_ON) & POSTED_ON);
+	*notify = !env_test_and_set(&d->control, POSTED_ON_BIT);
 	return true;
 }
 
@@ -69,7 +68,7 @@ static inline u32 posted_take(struct posted_desc *d, u32 i)
 /* Clear ON, before PIR is looked at. The owner. */
 static inline void posted_acknowledge(struct posted_desc *d)
 {
-	env_and_u32(&d->control, ~POSTED_ON);
+	env_clear_u32(&d->control, POSTED_ON);
 }
 
 #endif

@@ -26,10 +26,7 @@ struct irq_route {
 			u32 chip; /* KVM_IRQCHIP_PIC_MASTER, _PIC_SLAVE or _IOAPIC */
 			u32 pin;  /* of that chip: 0 .. 7 or 0 .. 23 */
 		};
-		struct {
-			u64 addr; /* high half 0 unless built with ROUTE_X2APIC_FORMAT */
-			u32 data;
-		} msi;
+		struct irq_msg msi;
 	};
 };
 

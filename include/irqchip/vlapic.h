@@ -178,6 +178,10 @@ int vlapic_set_base(struct vlapic *apic, u64 value, bool host_initiated, struct 
 int __must_check vlapic_accept(struct vlapic *apic, const struct irq_msg *msg,
 			       enum irq_notify *how);
 
+/* The same for what most messages are: fixed, an edge, @vector 16 .. 255, to a LAPIC that is
+ * enabled (vlapic_sw_enabled()), and nobody waits for the end of the interrupt. */
+enum irq_notify vlapic_accept_edge(struct vlapic *apic, u8 vector, enum irq_path path);
+
 /* The message that a local source with LVT register @lvt sends. False: masked. */
 bool vlapic_lvt_message(const struct vlapic *apic, u32 lvt, struct irq_msg *msg);
 

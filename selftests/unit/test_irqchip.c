@@ -174,50 +174,68 @@ static void choose_logical_id(struct machine *m, u32 index, u32 nth, u32 seed)
 	wr(m, index, LAPIC_DFR, models[seed >> 9 & 3]);
 }
 
-/*
- * The enumeration of targets against asking every LAPIC: mixed modes, sparse IDs on both sides of
- * the table's end, all kinds of destinations; each LAPIC gets the message or does not.
- */
-static void enumeration_equals_the_scan(void **state)
+static u32 next_random(u32 *seed)
+{
+	*seed = *seed * 1103515245 + 12345;
+	return *seed;
+}
+
+static const u32 dests[] = { 0,          1,       7,       15,   33,       0xff,       4095, 70000,
+			     0xffffffff, 0x10001, 0x2ffff, 0x81, 0xff8000, 0x11170001, 0x0f };
+
+static u32 some_dest(u32 seed)
+{
+	return seed >> 28 & 1 ? (seed >> 16 & 0xfff) : dests[(seed >> 16) % ARRAY_SIZE(dests)];
+}
+
+/* LAPICs in mixed modes and states, with sparse IDs on both sides of the table's end. */
+static struct machine *mixed_machine(u32 round, u32 *seed)
 {
 	static const u32 ids[2][MACHINE_MAX_CPUS] = {
 		{ 0, 1, 2, 3, 4, 5, 6, 7 },
 		{ 0, 7, 15, 16, 33, 255, 4095, 70000 },
 	};
-	u32 round, i, seed = 7;
+	struct machine *m = machine_new(0);
+	u32 cpu, i, r;
+
+	m->nr_cpus = MACHINE_MAX_CPUS;
+	for (cpu = 0; cpu < MACHINE_MAX_CPUS; cpu++) {
+		r = next_random(seed);
+		i = cpu * 5 % MACHINE_MAX_CPUS; /* index is not ID order */
+		vlapic_init(&m->apic[i], calloc(1, LAPIC_PAGE_SIZE), ids[round & 1][cpu], false);
+		assert_int_equal(irqchip_attach(&m->chip, i, &m->apic[i]), 0);
+		if (r >> 16 & 1)
+			go_x2apic(m, i);
+		if (r >> 17 & 7)
+			sw_enable(m, i);
+		if (!(r >> 20 & 7))
+			wrmsr(m, i, MSR_LAPIC_BASE, LAPIC_DEFAULT_BASE);
+		if (!vlapic_x2apic(&m->apic[i]))
+			choose_logical_id(m, i, cpu, r);
+	}
+	return m;
+}
+
+/*
+ * The enumeration of targets against asking every LAPIC, for all kinds of destinations; each LAPIC
+ * gets the message or does not.
+ */
+static void enumeration_equals_the_scan(void **state)
+{
+	u32 round, seed = 7;
 
 	(void)state;
 	for (round = 0; round < 20000; round++) {
-		static const u32 dests[] = { 0,       1,    7,        15,         33,
-					     0xff,    4095, 70000,    0xffffffff, 0x10001,
-					     0x2ffff, 0x81, 0xff8000, 0x11170001, 0x0f };
-		struct machine *m = machine_new(0);
+		struct machine *m = mixed_machine(round, &seed);
 		struct irq_msg msg = { .vector = 0x40, .assert = true };
 		u32 cpu, expected = 0;
 		bool named[MACHINE_MAX_CPUS];
 
-		m->nr_cpus = MACHINE_MAX_CPUS;
-		for (cpu = 0; cpu < MACHINE_MAX_CPUS; cpu++) {
-			seed = seed * 1103515245 + 12345;
-			i = cpu * 5 % MACHINE_MAX_CPUS; /* index is not ID order */
-			vlapic_init(&m->apic[i], calloc(1, LAPIC_PAGE_SIZE), ids[round & 1][cpu],
-				    false);
-			assert_int_equal(irqchip_attach(&m->chip, i, &m->apic[i]), 0);
-			if (seed >> 16 & 1)
-				go_x2apic(m, i);
-			if (seed >> 17 & 7)
-				sw_enable(m, i);
-			if (!(seed >> 20 & 7))
-				wrmsr(m, i, MSR_LAPIC_BASE, LAPIC_DEFAULT_BASE);
-			if (!vlapic_x2apic(&m->apic[i]))
-				choose_logical_id(m, i, cpu, seed);
-		}
 		m->chip.no_x2apic_bcast = seed >> 24 & 1;
 		msg.logical = seed >> 25 & 1;
 		msg.path = seed >> 26 & 1 ? IRQ_PATH_IPI : IRQ_PATH_MSI;
 		msg.x2apic_dest = seed >> 27 & 1;
-		msg.dest = seed >> 28 & 1 ? (seed >> 16 & 0xfff)
-					  : dests[(seed >> 16) % ARRAY_SIZE(dests)];
+		msg.dest = some_dest(seed);
 		for (cpu = 0; cpu < MACHINE_MAX_CPUS; cpu++) {
 			named[cpu] = vlapic_sw_enabled(&m->apic[cpu]) &&
 				     msg_matches(&msg, &m->apic[cpu], !m->chip.no_x2apic_bcast);
@@ -229,6 +247,67 @@ static void enumeration_equals_the_scan(void **state)
 			assert_int_equal(has(m, cpu, LAPIC_IRR, 0x40), named[cpu]);
 		machine_free(m);
 	}
+}
+
+static void same_lapic(const struct machine *a, const struct machine *b, u32 i)
+{
+	assert_memory_equal(a->apic[i].regs, b->apic[i].regs, LAPIC_PAGE_SIZE);
+	assert_int_equal(a->notified[i], b->notified[i]);
+	assert_int_equal(a->nmis[i], b->nmis[i]);
+	assert_int_equal(a->apic[i].pending, b->apic[i].pending);
+	assert_int_equal(a->apic[i].look, b->apic[i].look);
+	assert_int_equal(a->apic[i].esr_latch, b->apic[i].esr_latch);
+	assert_memory_equal(a->apic[i].eoi_wanted, b->apic[i].eoi_wanted,
+			    sizeof(a->apic[i].eoi_wanted));
+	assert_memory_equal(a->apic[i].staged, b->apic[i].staged, sizeof(a->apic[i].staged));
+	assert_memory_equal(a->apic[i].delivered, b->apic[i].delivered,
+			    sizeof(a->apic[i].delivered));
+	assert_int_equal(a->apic[i].coalesced, b->apic[i].coalesced);
+}
+
+/*
+ * Many a write to ICR goes to its target directly: an APIC-write exit, an MSR. A write to the page
+ * always takes the way that all messages take, and must come to the same, in all that it changes.
+ */
+static void direct_ipis(void **state)
+{
+	u32 round, seed = 3, seed_too, i, direct = 0;
+
+	(void)state;
+	for (round = 0; round < 20000; round++) {
+		struct machine *m, *too;
+		u32 from, lo, hi, r;
+
+		seed_too = seed;
+		m = mixed_machine(round, &seed);
+		too = mixed_machine(round, &seed_too);
+		r = next_random(&seed);
+		from = r >> 8 & 7;
+		hi = some_dest(next_random(&seed));
+		if (!vlapic_x2apic(&m->apic[from]))
+			hi <<= 24;
+		lo = next_random(&seed) >> 8 & (LAPIC_ICR_ASSERT | LAPIC_ICR_LEVEL | 0x7f);
+		lo |= r & 0x800 ? r >> 4 & 0xfffff : r >> 13 & LAPIC_ICR_BUSY;
+		for (i = 0; i < 2; i++) { /* the second time it is pending */
+			vlapic_set_reg(&too->apic[from], LAPIC_ICR_HI, hi);
+			if (vlapic_x2apic(&m->apic[from])) {
+				if (wrmsr_faults(m, from, x2(LAPIC_ICR_LO), (u64)hi << 32 | lo))
+					break;
+			} else {
+				vlapic_set_reg(&m->apic[from], LAPIC_ICR_HI, hi);
+				vlapic_set_reg(&m->apic[from], LAPIC_ICR_LO, lo);
+				irqchip_hw_wrote(&m->chip, from, LAPIC_ICR_LO);
+			}
+			wr(too, from, LAPIC_ICR_LO, lo);
+			for (u32 cpu = 0; cpu < MACHINE_MAX_CPUS; cpu++) {
+				same_lapic(m, too, cpu);
+				direct += m->notified[cpu];
+			}
+		}
+		machine_free(m);
+		machine_free(too);
+	}
+	assert_in_range(direct, 1000, ~0u);
 }
 
 /* An ID of 0xff does not take the broadcasts for itself. */
@@ -727,7 +806,8 @@ int main(void)
 		cmocka_unit_test(delivery_modes),
 		cmocka_unit_test(msi_results),
 		cmocka_unit_test(enumeration_equals_the_scan),
-		cmocka_unit_test(id_255_is_not_the_broadcast),
+		cmocka_unit_test(direct_ipis),
+	cmocka_unit_test(id_255_is_not_the_broadcast),
 		cmocka_unit_test(edge_pin),
 		cmocka_unit_test(level_pin_and_eoi),
 		cmocka_unit_test(resampled_line_falls_before_it_is_sent_again),

@@ -22,9 +22,32 @@ HOOKED(and)
 HOOKED(or)
 HOOKED(xchg)
 
-#define env_and_u32  hooked_and
-#define env_or_u32   hooked_or
-#define env_xchg_u32 hooked_xchg
+static void hooked_set(u32 *word, u32 mask)
+{
+	(void)hooked_or(word, mask);
+}
+
+static void hooked_clear(u32 *word, u32 mask)
+{
+	(void)hooked_and(word, ~mask);
+}
+
+static bool hooked_test_and_set(u32 *words, u32 nr)
+{
+	bool old;
+
+	step();
+	old = env_test_and_set(words, nr);
+	step();
+	return old;
+}
+
+#define env_and_u32	 hooked_and
+#define env_or_u32	 hooked_or
+#define env_xchg_u32	 hooked_xchg
+#define env_set_u32	 hooked_set
+#define env_clear_u32	 hooked_clear
+#define env_test_and_set hooked_test_and_set
 #undef smp_mb
 #define smp_mb() step()
 #include "../../arch/x86/irqchip/vlapic.c"
@@ -32,6 +55,9 @@ HOOKED(xchg)
 #undef env_and_u32
 #undef env_or_u32
 #undef env_xchg_u32
+#undef env_set_u32
+#undef env_clear_u32
+#undef env_test_and_set
 
 #include "harness.h"
 

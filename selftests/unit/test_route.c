@@ -97,12 +97,12 @@ static void test_lookup(void **state)
 	r = route_lookup(table, 24, &n);
 	assert_int_equal(n, 1);
 	assert_int_equal(r->type, IRQ_ROUTE_MSI);
-	assert_int_equal(r->msi.addr, 0xfee00000);
-	assert_int_equal(r->msi.data, 0x4030);
+	assert_int_equal(r->msi.dest, 0);
+	assert_int_equal(r->msi.vector, 0x30);
 
 	r = route_lookup(table, 4095, &n);
 	assert_int_equal(n, 1);
-	assert_int_equal(r->msi.data, 0x41);
+	assert_int_equal(r->msi.vector, 0x41);
 
 	assert_null(route_lookup(table, 1, &n));
 	assert_int_equal(n, 0);
@@ -202,11 +202,12 @@ static void I9_count_and_size(void **state)
 	(void)state;
 	assert_non_null(rows);
 	for (i = 0; i <= ROUTE_MAX_ROWS; i++)
-		rows[i] = msi_row(i % IRQCHIP_MAX_GSI, 0xfee00000, 0, i);
+		rows[i] = msi_row(i % IRQCHIP_MAX_GSI, 0xfee00000 | (i & 0xff) << 12, 0, i >> 8);
 
 	assert_int_equal(build(rows, ROUTE_MAX_ROWS, 0), 0);
 	for (i = 0; i < ROUTE_MAX_ROWS; i++) {
-		assert_int_equal(route_lookup(table, i, &n)->msi.data, i);
+		assert_int_equal(route_lookup(table, i, &n)->msi.dest, i & 0xff);
+		assert_int_equal(route_lookup(table, i, &n)->msi.vector, i >> 8);
 		assert_int_equal(n, 1);
 	}
 	assert_int_equal(build(rows, ROUTE_MAX_ROWS + 1, 0), -EINVAL);
@@ -260,10 +261,10 @@ static void test_msi_address_formats(void **state)
 
 	(void)state;
 	assert_int_equal(build(&row, 1, ROUTE_X2APIC_FORMAT), 0);
-	assert_int_equal(route_lookup(table, 30, &n)->msi.addr, 0x12345600feeff00cULL);
+	assert_int_equal(route_lookup(table, 30, &n)->msi.dest, 0x123456ff);
 	/* Without the format the ABI ignores address_hi. */
 	assert_int_equal(build(&row, 1, 0), 0);
-	assert_int_equal(route_lookup(table, 30, &n)->msi.addr, 0xfeeff00c);
+	assert_int_equal(route_lookup(table, 30, &n)->msi.dest, 0xff);
 
 	row.u.msi.address_hi = 0x12345601;
 	assert_int_equal(build(&row, 1, ROUTE_X2APIC_FORMAT), -EINVAL);

@@ -41,6 +41,9 @@ typedef int64_t s64;
 #define fallthrough                     __attribute__((__fallthrough__))
 #define __maybe_unused                  __attribute__((__unused__))
 #define __must_check                    __attribute__((__warn_unused_result__))
+#ifndef __always_inline
+#define __always_inline inline __attribute__((__always_inline__))
+#endif
 #define likely(x)                       __builtin_expect(!!(x), 1)
 #define unlikely(x)                     __builtin_expect(!!(x), 0)
 
@@ -131,6 +134,23 @@ static inline u32 env_and_u32(u32 *word, u32 mask)
 static inline u32 env_xchg_u32(u32 *word, u32 value)
 {
 	return __atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
+}
+
+static inline void env_set_u32(u32 *word, u32 mask)
+{
+	(void)env_or_u32(word, mask);
+}
+
+static inline void env_clear_u32(u32 *word, u32 mask)
+{
+	(void)env_and_u32(word, ~mask);
+}
+
+static inline bool env_test_and_set(u32 *words, u32 nr)
+{
+	u32 bit = 1u << nr % 32;
+
+	return env_or_u32(&words[nr / 32], bit) & bit;
 }
 
 typedef u64 env_counter_t;

@@ -78,6 +78,10 @@ int irqchip_deliver(struct irqchip *chip, const struct irq_msg *msg, int from)
 		apic = msg_arbitrate(chip, msg);
 		return apic ? deliver_to(chip, apic, msg) : -1;
 	}
+	if (likely(msg_names_id(msg))) {
+		apic = msg_lapic_by_id(chip, msg->dest);
+		return apic && vlapic_hw_enabled(apic) ? deliver_to(chip, apic, msg) : -1;
+	}
 	msg_targets_begin(&it, chip, msg);
 	while ((apic = msg_targets_next(&it)))
 		taken = add_results(taken, deliver_to(chip, apic, msg));
@@ -86,28 +90,37 @@ int irqchip_deliver(struct irqchip *chip, const struct irq_msg *msg, int from)
 
 /*
  * In a split irqchip a level-triggered MSI may be a pin of the userspace IOAPIC, however userspace
- * sends it: if one of the routes that are reserved for the pins has its vector. Under
- * env_read_lock().
+ * sends it: if one of the routes that are reserved for the pins has its vector.
  */
 static bool comes_from_user_pin(struct irqchip *chip, const struct irq_msg *msg)
 {
-	const struct irq_routing *table = smp_load_acquire(&chip->routing);
-	u32 i, n = table ? table->first[chip->reserved_pins] : 0;
-	struct irq_msg pin;
+	const struct irq_routing *table;
+	const struct irq_route *row, *end;
+	bool found = false;
 
-	for (i = 0; i < n; i++)
-		if (table->rows[i].type == IRQ_ROUTE_MSI &&
-		    !msg_from_msi(table->rows[i].msi.addr, table->rows[i].msi.data, true, &pin) &&
-		    pin.level && pin.vector == msg->vector)
-			return true;
-	return false;
+	env_read_lock();
+	table = smp_load_acquire(&chip->routing);
+	row = table ? table->rows : NULL;
+	end = table ? row + table->first[chip->reserved_pins] : NULL;
+	for (; row < end && !found; row++)
+		found = row->type == IRQ_ROUTE_MSI && row->msi.level &&
+			row->msi.vector == msg->vector;
+	env_read_unlock();
+	return found;
 }
 
-static int deliver_msi(struct irqchip *chip, struct irq_msg *msg, bool from_pin)
+static int deliver_split(struct irqchip *chip, const struct irq_msg *level, bool from_pin)
 {
-	if (chip->split && msg->level)
-		msg->quiet_eoi = !from_pin && !comes_from_user_pin(chip, msg);
-	return irqchip_deliver(chip, msg, -1);
+	struct irq_msg msg = *level;
+
+	msg.quiet_eoi = !from_pin && !comes_from_user_pin(chip, level);
+	return irqchip_deliver(chip, &msg, -1);
+}
+
+static int deliver_msi(struct irqchip *chip, const struct irq_msg *msg, bool from_pin)
+{
+	return unlikely(chip->split && msg->level) ? deliver_split(chip, msg, from_pin)
+						   : irqchip_deliver(chip, msg, -1);
 }
 
 int irqchip_msi(struct irqchip *chip, u64 address, u32 data)
@@ -117,10 +130,7 @@ int irqchip_msi(struct irqchip *chip, u64 address, u32 data)
 
 	if (r)
 		return r;
-	env_read_lock();
-	r = deliver_msi(chip, &msg, false);
-	env_read_unlock();
-	return max(r, 0);
+	return max(deliver_msi(chip, &msg, false), 0);
 }
 
 /* --- the PIC's output --- */
@@ -277,23 +287,30 @@ static int set_pin(struct irqchip *chip, u32 which, u32 pin, u32 source, bool le
 	return r;
 }
 
+static int drive_pins(struct irqchip *chip, const struct irq_route *row, u32 n, u32 source,
+		      bool level, bool report)
+{
+	int result = -1;
+
+	for (; n; n--, row++)
+		result = add_results(result,
+				     set_pin(chip, row->chip, row->pin, source, level, report));
+	return result;
+}
+
+/* An MSI has its GSI to itself; what rises is a message, and nothing falls. */
 static int drive_gsi(struct irqchip *chip, u32 gsi, u32 source, bool level, bool report)
 {
 	const struct irq_route *row;
-	struct irq_msg msg;
 	int result = -1;
 	u32 n;
 
 	env_read_lock();
 	row = route_lookup(smp_load_acquire(&chip->routing), gsi, &n);
-	for (; n; n--, row++) {
-		if (row->type == IRQ_ROUTE_PIN)
-			result = add_results(result, set_pin(chip, row->chip, row->pin, source,
-							     level, report));
-		else if (level && !msg_from_msi(row->msi.addr, row->msi.data, true, &msg))
-			result = add_results(result,
-					     deliver_msi(chip, &msg, gsi < chip->reserved_pins));
-	}
+	if (!n || row->type == IRQ_ROUTE_PIN)
+		result = drive_pins(chip, row, n, source, level, report);
+	else if (level)
+		result = deliver_msi(chip, &row->msi, gsi < chip->reserved_pins);
 	env_read_unlock();
 	return result;
 }
@@ -329,9 +346,19 @@ int irqchip_line_status(struct irqchip *chip, u32 gsi, bool level)
 
 static int pulse(struct irqchip *chip, u32 gsi, u32 source)
 {
-	int result = drive_gsi(chip, gsi, source, true, false);
+	const struct irq_route *row;
+	int result;
+	u32 n;
 
-	drive_gsi(chip, gsi, source, false, false);
+	env_read_lock();
+	row = route_lookup(smp_load_acquire(&chip->routing), gsi, &n);
+	if (!n || row->type == IRQ_ROUTE_PIN) {
+		result = drive_pins(chip, row, n, source, true, false);
+		(void)drive_pins(chip, row, n, source, false, false);
+	} else {
+		result = deliver_msi(chip, &row->msi, gsi < chip->reserved_pins);
+	}
+	env_read_unlock();
 	return result;
 }
 
@@ -367,16 +394,14 @@ static int sole_target(struct irqchip *chip, const struct irq_msg *msg)
 int irqchip_post_target(struct irqchip *chip, u32 gsi, u8 *vector)
 {
 	const struct irq_route *row;
-	struct irq_msg msg;
 	int target = -1;
 	u32 n;
 
 	env_read_lock();
 	row = route_lookup(smp_load_acquire(&chip->routing), gsi, &n);
-	if (n == 1 && row->type == IRQ_ROUTE_MSI &&
-	    !msg_from_msi(row->msi.addr, row->msi.data, true, &msg)) {
-		target = sole_target(chip, &msg);
-		*vector = msg.vector;
+	if (n && row->type == IRQ_ROUTE_MSI) {
+		target = sole_target(chip, &row->msi);
+		*vector = row->msi.vector;
 	}
 	env_read_unlock();
 	return target;

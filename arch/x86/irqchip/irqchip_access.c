@@ -18,6 +18,30 @@ static u64 register_now(struct irqchip *chip, u32 offset)
 	return i < LAPIC_NR_REGS && (lapic_reg_table[i].access & LAPIC_CLOCK) ? bus_now(chip) : 0;
 }
 
+/*
+ * What most IPIs are goes to its target directly: fixed, to one LAPIC, by its ID. Does what
+ * vlapic_write() and irqchip_deliver() would do (test_irqchip: direct_ipis), without an effect and
+ * a message in between. False: it is another one, and nothing has been done.
+ */
+static bool send_directly(struct irqchip *chip, struct vlapic *from, u32 lo, u32 hi)
+{
+	const u32 plain = LAPIC_ICR_VECTOR | LAPIC_ICR_BUSY | LAPIC_ICR_ASSERT | LAPIC_ICR_LEVEL;
+	u32 dest = vlapic_x2apic(from) ? hi : FIELD_GET(LAPIC_ICR_DEST, hi);
+	u8 vector = FIELD_GET(LAPIC_ICR_VECTOR, lo);
+	struct vlapic *to;
+
+	/* Vectors that are errors; in xAPIC mode 255 is everybody. */
+	if ((lo & ~plain) || vector < LAPIC_FIRST_VECTOR || dest == MSG_BROADCAST_8)
+		return false;
+	to = msg_lapic_by_id(chip, dest);
+	if (!to || !vlapic_sw_enabled(to))
+		return false;
+	vlapic_set_reg(from, LAPIC_ICR_LO, lo & ~LAPIC_ICR_BUSY);
+	vlapic_set_reg(from, LAPIC_ICR_HI, hi);
+	bus_notify(chip, to, vlapic_accept_edge(to, vector, IRQ_PATH_IPI));
+	return true;
+}
+
 void irqchip_lapic_read(struct irqchip *chip, u32 vcpu, u32 offset, u32 len, void *data)
 {
 	struct vlapic *apic = bus_lapic(chip, vcpu);
@@ -48,6 +72,9 @@ void irqchip_hw_wrote(struct irqchip *chip, u32 vcpu, u32 offset)
 	struct vlapic_effect fx = { 0 };
 
 	if (!apic)
+		return;
+	if (offset == LAPIC_ICR_LO && send_directly(chip, apic, vlapic_reg(apic, LAPIC_ICR_LO),
+						    vlapic_reg(apic, LAPIC_ICR_HI)))
 		return;
 	vlapic_hw_wrote(apic, offset, register_now(chip, offset), &fx);
 	bus_lapic_effect(chip, apic, &fx);
@@ -110,6 +137,9 @@ int irqchip_msr_write(struct irqchip *chip, u32 vcpu, u32 msr, u64 value, bool h
 
 	if (!apic)
 		return 1;
+	if (msr == MSR_X2APIC_ICR && vlapic_x2apic(apic) &&
+	    send_directly(chip, apic, (u32)value, (u32)(value >> 32)))
+		return 0;
 	if (msr == MSR_LAPIC_BASE)
 		r = vlapic_set_base(apic, value, host_initiated, &fx);
 	else if (msr == MSR_LAPIC_TSC_DEADLINE)

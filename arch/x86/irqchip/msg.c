@@ -115,13 +115,6 @@ bool msg_matches(const struct irq_msg *msg, const struct vlapic *apic, bool bcas
 
 /* --- enumeration --- */
 
-static struct vlapic *lapic_by_id(struct irqchip *chip, u32 id)
-{
-	u16 index = id < IRQCHIP_MAX_ID ? smp_load_acquire(&chip->index_of_id[id]) : 0;
-
-	return index ? smp_load_acquire(&chip->lapic[index - 1]) : NULL;
-}
-
 void msg_targets_begin(struct msg_targets *it, struct irqchip *chip, const struct irq_msg *msg)
 {
 	u32 cluster = msg->dest >> 16;
@@ -129,7 +122,7 @@ void msg_targets_begin(struct msg_targets *it, struct irqchip *chip, const struc
 	*it = (struct msg_targets){ .chip = chip, .msg = msg, .phase = MSG_SCAN };
 	if (msg->dest == MSG_BROADCAST_32 || (msg->dest == MSG_BROADCAST_8 && !msg->x2apic_dest))
 		return;
-	if (!msg->logical && msg->dest < IRQCHIP_MAX_ID) {
+	if (msg_names_id(msg)) {
 		it->phase = MSG_BY_ID;
 	} else if (msg->logical && cluster < IRQCHIP_MAX_ID / 16) {
 		it->phase = MSG_CLUSTER;
@@ -233,7 +226,7 @@ static struct vlapic *next_in_cluster(struct msg_targets *it)
 
 	while (it->bits) {
 		u32 bit = __ffs(it->bits);
-		struct vlapic *apic = lapic_by_id(it->chip, first + bit);
+		struct vlapic *apic = msg_lapic_by_id(it->chip, first + bit);
 
 		it->bits &= it->bits - 1;
 		if (apic && vlapic_x2apic(apic)) /* those in xAPIC mode have their turn later */
@@ -273,7 +266,7 @@ static struct vlapic *next_candidate(struct msg_targets *it)
 	switch (it->phase) {
 	case MSG_BY_ID:
 		it->phase = MSG_DONE;
-		return lapic_by_id(it->chip, it->msg->dest);
+		return msg_lapic_by_id(it->chip, it->msg->dest);
 	case MSG_CLUSTER:
 		apic = next_in_cluster(it);
 		if (apic)

@@ -4,6 +4,7 @@
  * is two array accesses. Leaves out delivery (irqchip.c) and the table's replacement.
  * Callers: the routing ioctl (build), irqchip.c (look-up).
  */
+#include <irqchip/msg.h>
 #include <irqchip/route.h>
 
 #define PIC_PINS 8
@@ -37,16 +38,8 @@ static int parse_pin(struct irq_route *row, const struct kvm_irq_routing_irqchip
 
 static int parse_msi(struct irq_route *row, const struct kvm_irq_routing_msi *msi, u32 flags)
 {
-	u64 high = 0;
-
-	if (flags & ROUTE_X2APIC_FORMAT) {
-		if (msi->address_hi & 0xff)
-			return -EINVAL;
-		high = msi->address_hi;
-	}
-	row->msi.addr = high << 32 | msi->address_lo;
-	row->msi.data = msi->data;
-	return 0;
+	return msg_from_msi((u64)msi->address_hi << 32 | msi->address_lo, msi->data,
+			    flags & ROUTE_X2APIC_FORMAT, &row->msi);
 }
 
 static int parse_row(struct irq_route *row, const struct kvm_irq_routing_entry *entry, u32 flags)

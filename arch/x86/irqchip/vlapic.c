@@ -194,55 +194,75 @@ static void end_of_interrupt(struct vlapic *apic, struct vlapic_effect *fx)
 
 /* --- interrupts and events in --- */
 
-/* Set or clear @vector's bit in one of the atomic banks; most often it is right already. */
-static void put_bit(u32 *word, u8 vector, bool value)
+/* Make @bit of @word in one of the atomic banks @value; most often it is right already. */
+static __always_inline void put_bit(u32 *word, u32 bit, bool value)
 {
-	u32 bit = vector_bit(vector);
-
 	if (value == !!(READ_ONCE(*word) & bit))
 		return;
 	if (value)
-		env_or_u32(word, bit);
+		env_set_u32(word, bit);
 	else
-		env_and_u32(word, ~bit);
+		env_clear_u32(word, bit);
+}
+
+/* The processor would not report the EOI: its map must change before it may find the request. */
+static bool stage(struct vlapic *apic, u32 word, u32 bit)
+{
+	bool fresh = !(env_or_u32(&apic->staged[word], bit) & bit);
+
+	env_set_u32(&apic->look, VLAPIC_LOOK_STAGED);
+	return fresh;
 }
 
 /* 1: a new request, 0: coalesced with one that is pending. */
-static int request(struct vlapic *apic, const struct irq_msg *msg, enum irq_notify *how)
+static __always_inline int request(struct vlapic *apic, u8 vector, enum irq_notify *how)
 {
-	u32 word = msg->vector / 32, bit = vector_bit(msg->vector);
+	u32 word = vector / 32, bit = vector_bit(vector);
 	/* Asked before the request is made: afterwards the owner may have folded this very one. */
-	bool pending = bank_test(apic, LAPIC_IRR, msg->vector);
+	bool pending = bank_test(apic, LAPIC_IRR, vector);
 	bool fresh, notify;
 
-	if (likely(READ_ONCE(apic->eoi_seen[word]) & bit) ||
-	    !(READ_ONCE(apic->eoi_wanted[word]) & bit)) {
-		fresh = posted_request(apic->posted, msg->vector, &notify);
+	if (likely(!(READ_ONCE(apic->eoi_wanted[word]) & bit)) ||
+	    (READ_ONCE(apic->eoi_seen[word]) & bit)) {
+		fresh = posted_request(apic->posted, vector, &notify);
 		*how = notify ? NOTIFY_POST : NOTIFY_NONE;
 	} else {
-		/* The processor would not report the EOI: its map must change first. */
-		fresh = !(env_or_u32(&apic->staged[word], bit) & bit);
-		env_or_u32(&apic->look, VLAPIC_LOOK_STAGED);
+		fresh = stage(apic, word, bit);
 		*how = NOTIFY_KICK;
 	}
 	return fresh && !pending;
 }
 
-static int accept_vector(struct vlapic *apic, const struct irq_msg *msg, enum irq_notify *how)
+static __always_inline int accept_vector(struct vlapic *apic, const struct irq_msg *msg,
+					 enum irq_notify *how)
 {
+	u32 word = msg->vector / 32, bit = vector_bit(msg->vector);
 	int fresh;
 
 	/* First: who finds the request must find the trigger mode that belongs to it. */
-	put_bit(bank_word(apic, LAPIC_TMR, msg->vector), msg->vector, msg->level);
+	put_bit(bank_word(apic, LAPIC_TMR, msg->vector), bit, msg->level);
 	if (!msg->quiet_eoi) /* which leaves alone what a pin's message has noted */
-		put_bit(&apic->eoi_wanted[msg->vector / 32], msg->vector,
-			msg->level || msg->report_eoi);
+		put_bit(&apic->eoi_wanted[word], bit, msg->level || msg->report_eoi);
 	if (msg->level || msg->report_eoi)
 		smp_mb(); /* ->eoi_wanted before ->eoi_seen: see vlapic_eoi_exits() */
 
-	fresh = request(apic, msg, how);
+	fresh = request(apic, msg->vector, how);
 	env_count(fresh ? &apic->delivered[msg->path] : &apic->coalesced);
 	return fresh;
+}
+
+enum irq_notify vlapic_accept_edge(struct vlapic *apic, u8 vector, enum irq_path path)
+{
+	const struct irq_msg msg = { .vector = vector, .assert = true, .path = path };
+	enum irq_notify how;
+
+	(void)accept_vector(apic, &msg, &how);
+	return how;
+}
+
+static int accept_message(struct vlapic *apic, const struct irq_msg *msg, enum irq_notify *how)
+{
+	return accept_vector(apic, msg, how);
 }
 
 enum irq_notify vlapic_error(struct vlapic *apic, u32 bits)
@@ -254,7 +274,7 @@ enum irq_notify vlapic_error(struct vlapic *apic, u32 bits)
 	if (!vlapic_sw_enabled(apic) || !vlapic_lvt_message(apic, LAPIC_LVT_ERROR, &msg))
 		return NOTIFY_NONE;
 	if (msg.vector >= LAPIC_FIRST_VECTOR)
-		(void)accept_vector(apic, &msg, &how);
+		(void)accept_message(apic, &msg, &how);
 	else
 		env_or_u32(&apic->esr_latch, LAPIC_ESR_RECEIVE_ILLEGAL);
 	return how;
@@ -268,7 +288,7 @@ static int accept_fixed(struct vlapic *apic, const struct irq_msg *msg, enum irq
 		*how = vlapic_error(apic, LAPIC_ESR_RECEIVE_ILLEGAL);
 		return -1;
 	}
-	return accept_vector(apic, msg, how);
+	return accept_message(apic, msg, how);
 }
 
 int vlapic_accept(struct vlapic *apic, const struct irq_msg *msg, enum irq_notify *how)

@@ -50,12 +50,10 @@ enum ocw2_command {
 /* Distance of the first of @pins from the top priority; PRIORITY_NONE if there are none. */
 static u32 priority(const struct vpic_chip *chip, u8 pins)
 {
-	u32 p;
+	/* Twice, so that what is shifted out below comes in from above. */
+	u32 rotated = ((u32)pins << 8 | pins) >> chip->top & 0xff;
 
-	for (p = 0; p < PRIORITY_NONE; p++)
-		if (pins & BIT((chip->top + p) & 7))
-			break;
-	return p;
+	return rotated ? (u32)__ffs(rotated) : PRIORITY_NONE;
 }
 
 static u8 pin_at(const struct vpic_chip *chip, u32 prio)
