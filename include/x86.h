@@ -377,8 +377,8 @@ void regs_reset(struct vcpu *vcpu, bool init_event);
 #define MSR_UNKNOWN 2
 int msr_get(struct vcpu *vcpu, u32 msr, u64 *value, bool host_initiated);
 int msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
-/* The guest's write with interrupts off, where msr_get() serves as well. MSR_LATER: msr_set() has to
- * be called with interrupts on, and nothing has been done. */
+/* The guest's write with interrupts off, where msr_get() serves as well. MSR_LATER: msr_set() has
+ * to be called with interrupts on, and nothing has been done. */
 #define MSR_LATER (-1)
 int msr_set_at_once(struct vcpu *vcpu, u32 msr, u64 value);
 long msr_ioctl_index_list(void __user *arg, bool features);

@@ -22,9 +22,9 @@
 #include <irqchip/env.h>
 
 #define POSTED_ON_BIT 0
-#define POSTED_ON (1u << POSTED_ON_BIT) /* outstanding notification */
-#define POSTED_SN 0x2u        /* suppress notifications: read by devices only */
-#define POSTED_NV 0x00ff0000u /* notification vector */
+#define POSTED_ON     (1u << POSTED_ON_BIT) /* outstanding notification */
+#define POSTED_SN     0x2u                  /* suppress notifications: read by devices only */
+#define POSTED_NV     0x00ff0000u           /* notification vector */
 
 struct posted_desc {
 	u32 pir[8]; /* posted-interrupt requests, one bit for each vector */

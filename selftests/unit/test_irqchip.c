@@ -807,7 +807,7 @@ int main(void)
 		cmocka_unit_test(msi_results),
 		cmocka_unit_test(enumeration_equals_the_scan),
 		cmocka_unit_test(direct_ipis),
-	cmocka_unit_test(id_255_is_not_the_broadcast),
+		cmocka_unit_test(id_255_is_not_the_broadcast),
 		cmocka_unit_test(edge_pin),
 		cmocka_unit_test(level_pin_and_eoi),
 		cmocka_unit_test(resampled_line_falls_before_it_is_sent_again),

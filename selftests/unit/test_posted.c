@@ -42,11 +42,11 @@ static bool hooked_test_and_set(u32 *words, u32 nr)
 	return old;
 }
 
-#define env_and_u32	 hooked_and
-#define env_or_u32	 hooked_or
-#define env_xchg_u32	 hooked_xchg
-#define env_set_u32	 hooked_set
-#define env_clear_u32	 hooked_clear
+#define env_and_u32      hooked_and
+#define env_or_u32       hooked_or
+#define env_xchg_u32     hooked_xchg
+#define env_set_u32      hooked_set
+#define env_clear_u32    hooked_clear
 #define env_test_and_set hooked_test_and_set
 #undef smp_mb
 #define smp_mb() step()
