@@ -144,7 +144,9 @@ int backend_get_msr(struct vcpu *vcpu, u32 msr, u64 *value);
 int backend_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 /* Let the guest have the MSRs that need no exit, as far as msr_allowed(). Under vm->srcu. */
 void backend_open_msrs(struct vcpu *vcpu);
-void backend_set_tsc_offset(struct vcpu *vcpu, s64 offset);
+/* Can a guest's TSC have another rate than the host's? Constant. Then, or with TSC_RATIO_ONE: */
+bool backend_scales_tsc(void);
+void backend_set_tsc(struct vcpu *vcpu, const struct tsc_map *map);
 
 /* --- events
  * -------------------------------------------------------------------------------------------------

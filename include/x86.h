@@ -14,6 +14,7 @@
 #include <irqchip/vlapic.h>
 #include <irqchip/vpic.h>
 #include <irqchip/vpit.h>
+#include <tsc_scale.h>
 
 struct vcpu;
 struct vm;
@@ -170,8 +171,8 @@ struct vcpu_arch {
 	u64 guest_supported_xcr0;
 	u8 maxphyaddr; /* from CPUID 0x80000008; 36 without it */
 
-	s64 tsc_offset; /* guest TSC = host TSC + offset */
-	u32 tsc_khz;
+	struct tsc_map tsc; /* the guest's out of the host's; the vCPU's thread */
+	u32 tsc_khz;        /* as userspace has said; apic.tsc_khz: as it is */
 	struct x86_steal steal;
 	bool was_stopped; /* by its host, which its clock page is to say */
 
@@ -184,6 +185,16 @@ struct vcpu_arch {
 	int (*complete)(struct vcpu *vcpu); /* finish the exit at the next KVM_RUN; 1, 0, errno */
 
 	struct vmx_vcpu *vmx;
+};
+
+/*
+ * The VM's clock: @ns when the host's TSC was @tsc, and from there on by the TSC of a guest with
+ * that @ratio to the host's: kvmclock.c.
+ */
+struct vm_clock {
+	u64 tsc, ns;
+	u64 ratio;
+	struct tsc_clock rate;
 };
 
 struct vm_arch {
@@ -214,10 +225,9 @@ struct vm_arch {
 	struct msr_filter __rcu
 		*msr_filter; /* NULL: none; written under vm->lock, read under srcu */
 	spinlock_t tsc_lock;
-	s64 tsc_offset;   /* of vCPUs whose TSCs run together; under tsc_lock */
-	bool tsc_was_set; /* by userspace; under tsc_lock */
-	u64 clock_tsc;    /* when the host's TSC was this, the VM's clock was: */
-	u64 clock_ns;     /* both under tsc_lock; see kvmclock.c */
+	struct tsc_map tsc;    /* of vCPUs whose TSCs run together; under tsc_lock */
+	bool tsc_was_set;      /* by userspace; under tsc_lock */
+	struct vm_clock clock; /* under tsc_lock */
 	u32 default_tsc_khz;
 };
 
@@ -458,7 +468,7 @@ void vcpu_update_cpuid(struct vcpu *vcpu);
 /* @reg: enum cpuid_reg. @bit: 0 .. 31. False before KVM_SET_CPUID2. */
 bool vcpu_has_cpuid(struct vcpu *vcpu, u32 leaf, u32 sub, unsigned int reg, u32 bit);
 
-/* Any context. */
+/* The vCPU's thread. */
 u64 vcpu_guest_tsc(struct vcpu *vcpu);
 /* Userspace sets the TSC: vCPUs that get about the same value run together (see clock.c). */
 void vcpu_set_guest_tsc(struct vcpu *vcpu, u64 value);
@@ -471,8 +481,9 @@ long clock_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *arg);
 
 /* --- arch/x86/kvmclock.c --- */
 
-void kvmclock_module_init(void);
 void kvmclock_vm_init(struct vm *vm);
+/* The clock goes on by TSCs of @khz, which have that @ratio to the host's. tsc_lock held. */
+void kvmclock_set_rate_locked(struct vm *vm, u64 ratio, u32 khz);
 /* Is there a clock for guests on this host? */
 bool kvmclock_usable(void);
 /* What KVM_GET/SET_CLOCK know. */

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The VM's clock, in ns: what KVM_GET_CLOCK and KVM_SET_CLOCK mean, and what a guest that knows KVM
- * reads without an exit. It is the host's TSC, scaled; so both sides always agree, and a guest
- * needs neither to calibrate its TSC nor to ask a device for the time.
+ * reads without an exit. It is made of the TSC, in the same steps on both sides, so that they
+ * always agree; and a guest needs neither to calibrate its TSC nor to ask a device for the time. A
+ * VM whose vCPUs' TSCs differ in frequency goes by the one that was set last: to the others the
+ * clock is told with an error of 2^-31 at most.
  *
  * A vCPU's page says how to get from its TSC to the clock. It is written when the guest asks for it
  * and when one of the numbers has changed, by the vCPU's own thread before it enters (REQ_CLOCK).
@@ -19,27 +21,6 @@
 #include <asm/tsc.h>
 #include <arch.h>
 
-/* ns = (ticks << shift) * mul / 2^32, or >> -shift: as precise as 32 bits of mul allow. */
-static u32 scale_mul;
-static s8 scale_shift;
-
-void __init kvmclock_module_init(void)
-{
-	u64 mul = (1000000ULL << 32) / tsc_khz;
-	int shift = 0;
-
-	while (mul >> 32) {
-		shift++;
-		mul = (1000000ULL << 32 >> shift) / tsc_khz;
-	}
-	while (!(mul >> 31)) {
-		shift--;
-		mul = (1000000ULL << (32 - shift)) / tsc_khz;
-	}
-	scale_mul = mul;
-	scale_shift = shift;
-}
-
 bool kvmclock_usable(void)
 {
 	return boot_cpu_has(X86_FEATURE_CONSTANT_TSC) && !check_tsc_unstable();
@@ -48,17 +29,33 @@ bool kvmclock_usable(void)
 /* tsc_lock held. */
 static u64 clock_at(const struct vm_arch *vm, u64 host_tsc)
 {
+	const struct vm_clock *c = &vm->clock;
+
 	lockdep_assert_held(&vm->tsc_lock);
 	if (!kvmclock_usable())
-		return ktime_get_boottime_ns() + vm->clock_ns;
-	return vm->clock_ns + pvclock_scale_delta(host_tsc - vm->clock_tsc, scale_mul, scale_shift);
+		return ktime_get_boottime_ns() + c->ns;
+	if (host_tsc < c->tsc) /* read before the clock was set */
+		return c->ns;
+	return c->ns +
+	       tsc_clock_ns(&c->rate, tsc_scale(host_tsc, c->ratio) - tsc_scale(c->tsc, c->ratio));
 }
 
 static void set_clock_at(struct vm_arch *vm, u64 host_tsc, u64 ns)
 {
 	lockdep_assert_held(&vm->tsc_lock);
-	vm->clock_tsc = host_tsc;
-	vm->clock_ns = kvmclock_usable() ? ns : ns - ktime_get_boottime_ns();
+	vm->clock.tsc = host_tsc;
+	vm->clock.ns = kvmclock_usable() ? ns : ns - ktime_get_boottime_ns();
+}
+
+/* Without a jump: what has passed is counted at the old rate. */
+void kvmclock_set_rate_locked(struct vm *vm, u64 ratio, u32 khz)
+{
+	struct vm_arch *arch = &vm->arch;
+	u64 now = rdtsc();
+
+	set_clock_at(arch, now, clock_at(arch, now));
+	arch->clock.ratio = ratio;
+	arch->clock.rate = tsc_clock_for(khz);
 }
 
 /* Both clocks of the host at one moment. */
@@ -80,9 +77,13 @@ static bool tscs_are_equal(struct vm *vm)
 	struct vcpu *vcpu;
 	u32 i;
 
-	vm_for_each_vcpu (vm, i, vcpu)
-		if (READ_ONCE(vcpu->arch.tsc_offset) != READ_ONCE(vm->vcpu[0]->arch.tsc_offset))
+	vm_for_each_vcpu (vm, i, vcpu) {
+		const struct tsc_map *mine = &vcpu->arch.tsc, *first = &vm->vcpu[0]->arch.tsc;
+
+		if (READ_ONCE(mine->ratio) != READ_ONCE(first->ratio) ||
+		    READ_ONCE(mine->offset) != READ_ONCE(first->offset))
 			return false;
+	}
 	return true;
 }
 
@@ -125,17 +126,18 @@ void kvmclock_update(struct vcpu *vcpu)
 {
 	struct vm_arch *vm = &vcpu->vm->arch;
 	gpa_t gpa = vcpu->arch.msr.kvm_system_time & ~1ULL;
+	struct tsc_clock rate = tsc_clock_for(vcpu->arch.apic.tsc_khz);
 	struct pvclock_vcpu_time_info old, now = {
-		.tsc_to_system_mul = scale_mul,
-		.tsc_shift = scale_shift,
+		.tsc_to_system_mul = rate.mul,
+		.tsc_shift = rate.shift,
 	};
 
 	if (!(vcpu->arch.msr.kvm_system_time & 1) || !kvmclock_usable() ||
 	    vm_read_guest(vcpu->vm, gpa, &old, sizeof(old)))
 		return;
 	spin_lock(&vm->tsc_lock);
-	now.tsc_timestamp = vm->clock_tsc + vcpu->arch.tsc_offset;
-	now.system_time = vm->clock_ns;
+	now.tsc_timestamp = tsc_at(&vcpu->arch.tsc, vm->clock.tsc);
+	now.system_time = vm->clock.ns;
 	spin_unlock(&vm->tsc_lock);
 	if (tscs_are_equal(vcpu->vm))
 		now.flags |= PVCLOCK_TSC_STABLE_BIT;
@@ -231,6 +233,8 @@ long kvmclock_tell_stopped(struct vcpu *vcpu)
 void kvmclock_vm_init(struct vm *vm)
 {
 	spin_lock(&vm->arch.tsc_lock);
+	vm->arch.clock.ratio = TSC_RATIO_ONE;
+	vm->arch.clock.rate = tsc_clock_for(tsc_khz);
 	set_clock_at(&vm->arch, rdtsc(), 0);
 	spin_unlock(&vm->arch.tsc_lock);
 }

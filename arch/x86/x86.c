@@ -21,7 +21,6 @@ int __init arch_init(void)
 
 	if (r)
 		return r;
-	kvmclock_module_init();
 	r = cpuid_host_init();
 	if (r)
 		backend_teardown();
@@ -105,6 +104,8 @@ long arch_check_extension(struct vm *vm, u32 cap)
 
 	if (cap == KVM_CAP_XCRS)
 		return x86_host.xcr0 != 0;
+	if (cap == KVM_CAP_TSC_CONTROL || cap == KVM_CAP_VM_TSC_CONTROL)
+		return backend_scales_tsc();
 	if (cap == KVM_CAP_X86_DISABLE_EXITS)
 		return backend_disable_exits();
 	if (cap == KVM_CAP_VAPIC)

@@ -65,7 +65,7 @@ static const struct control controls[] __initconst = {
 		.required = PROC2_EPT | PROC2_UNRESTRICTED,
 		.wanted = PROC2_VPID | PROC2_RDTSCP | PROC2_INVPCID | PROC2_WBINVD_EXIT |
 			  PROC2_APIC_ACCESS | PROC2_X2APIC | PROC2_APIC_REGISTER | PROC2_VIRT_INTR |
-			  PROC2_PAUSE_LOOP | PROC2_XSAVES,
+			  PROC2_PAUSE_LOOP | PROC2_XSAVES | PROC2_TSC_SCALING,
 		.result = &vmx_caps.proc2,
 	},
 	{
@@ -184,5 +184,6 @@ int __init vmx_caps_init(void)
 	apicv_caps_init();
 	idle_caps_init();
 	preempt_timer_caps_init();
+	tsc_caps_init();
 	return 0;
 }

@@ -365,11 +365,6 @@ int backend_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 	}
 }
 
-void backend_set_tsc_offset(struct vcpu *vcpu, s64 offset)
-{
-	vmcs_write64(VMCS_CTRL_TSC_OFFSET, offset);
-}
-
 /* --- controls and CPUID --- */
 
 void backend_cpuid_limits(struct cpuid_limits *limits)

@@ -47,6 +47,7 @@
 #define   EPTP_WALK_4		 (3 << 3)
 #define   EPTP_ACCESSED_DIRTY	 (1 << 6)
 #define VMCS_CTRL_XSS_BITMAP	 0x202c
+#define VMCS_CTRL_TSC_MULTIPLIER 0x2032
 #define VMCS_CTRL_EOI_EXIT0	 0x201c /* four fields, step 2 */
 #define VMCS_EXIT_GUEST_PHYS	 0x2400
 #define VMCS_GUEST_LINK_POINTER	 0x2800
@@ -126,6 +127,7 @@
 #define   PROC2_PAUSE_LOOP	 (1u << 10)
 #define   PROC2_INVPCID		 (1u << 12)
 #define   PROC2_XSAVES		 (1u << 20)
+#define   PROC2_TSC_SCALING	 (1u << 25)
 #define VMCS_CTRL_PLE_GAP	 0x4020
 #define VMCS_CTRL_PLE_WINDOW	 0x4022
 #define VMCS_EXIT_INSN_ERROR	 0x4400

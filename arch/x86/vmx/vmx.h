@@ -173,6 +173,9 @@ void preempt_timer_vcpu_init(struct vcpu *vcpu);
 void preempt_timer_load(struct vcpu *vcpu); /* the vCPU comes to this CPU, or back to it */
 int preempt_timer_exit(struct vcpu *vcpu);
 
+/* --- tsc_scaling.c --- */
+void tsc_caps_init(void); /* after the control words are known: takes its own out */
+
 /* --- posted_intr.c --- */
 bool pi_available(void); /* the kernel's vectors can be used */
 void pi_module_init(void);
