@@ -234,6 +234,8 @@ static void every_capability_is_tested_somewhere(void **state)
 		{ KVM_CAP_XSAVE, "guest_state" },
 		{ KVM_CAP_XCRS, "abi_vcpu" },
 		{ KVM_CAP_GET_TSC_KHZ, "abi_vcpu" },
+		{ KVM_CAP_TSC_CONTROL, "guest_tsc" },
+		{ KVM_CAP_VM_TSC_CONTROL, "guest_tsc" },
 		{ KVM_CAP_MAX_VCPUS, "abi_vm" },
 		{ KVM_CAP_TSC_DEADLINE_TIMER, "guest_apic" },
 		{ KVM_CAP_SIGNAL_MSI, "guest_irqchip" },

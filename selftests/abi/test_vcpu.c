@@ -611,10 +611,37 @@ static void interrupt_with_kernel_irqchip(void **state)
 
 static void tsc_khz(void **state)
 {
-	struct vcpu *v = new_vcpu();
+	struct vm *vm = vm_create();
+	struct vcpu *v = vcpu_create(vm, 0);
+	unsigned long host = must(ioctl(v->fd, KVM_GET_TSC_KHZ, 0));
+	unsigned long wrong[] = { 0x7fffffff, 0x80000000, ~0u };
+	unsigned long near = host + host / 5000; /* 200 ppm: needs no scaling */
 
 	(void)state;
-	assert_true(must(ioctl(v->fd, KVM_GET_TSC_KHZ, 0)) > 1000);
+	assert_true(host > 1000);
+	assert_int_equal(dev_capability(KVM_CAP_TSC_CONTROL),
+			 dev_capability(KVM_CAP_VM_TSC_CONTROL));
+	for (int i = 0; i < 2; i++) {
+		int fd = i ? vm->fd : v->fd;
+
+		must(ioctl(fd, KVM_SET_TSC_KHZ, near));
+		assert_int_equal(must(ioctl(fd, KVM_GET_TSC_KHZ, 0)), near);
+		for (size_t n = 0; n < ARRAY_SIZE(wrong); n++)
+			must_fail(EINVAL, ioctl(fd, KVM_SET_TSC_KHZ, wrong[n]));
+		if (dev_capability(KVM_CAP_TSC_CONTROL)) {
+			must(ioctl(fd, KVM_SET_TSC_KHZ, 2 * host));
+			assert_int_equal(must(ioctl(fd, KVM_GET_TSC_KHZ, 0)), 2 * host);
+			must(ioctl(fd, KVM_SET_TSC_KHZ, 1));
+			assert_int_equal(must(ioctl(fd, KVM_GET_TSC_KHZ, 0)), 1);
+		} else if (on_apicvisor()) { /* the peer lets some TSCs jump instead */
+			must_fail(EINVAL, ioctl(fd, KVM_SET_TSC_KHZ, 2 * host));
+			must_fail(EINVAL, ioctl(fd, KVM_SET_TSC_KHZ, host / 2));
+			assert_int_equal(must(ioctl(fd, KVM_GET_TSC_KHZ, 0)), near);
+		}
+		must(ioctl(fd, KVM_SET_TSC_KHZ, 0));
+		assert_int_equal(must(ioctl(fd, KVM_GET_TSC_KHZ, 0)), host);
+	}
+	assert_int_equal(must(ioctl(vcpu_create(vm, 1)->fd, KVM_GET_TSC_KHZ, 0)), host);
 }
 
 static void enable_cap(void **state)

@@ -184,6 +184,61 @@ static void tscs_that_differ_do_not_matter(void **state)
 	assert_false(get_clock(vm).flags & KVM_CLOCK_TSC_STABLE);
 }
 
+/* Userspace's and the guest's clock at any frequency of the TSC; and it does not jump with it. */
+static void the_tscs_frequency_does_not_matter(void **state)
+{
+	struct vcpu *v = reader(SYSTEM_TIME);
+	unsigned long host = must(ioctl(v->fd, KVM_GET_TSC_KHZ, 0));
+	const unsigned long khz[] = { host / 2, 2 * host, host * 7 / 3, 0x7ffffffe, 1000, host };
+	uint64_t last = 0, now;
+
+	(void)state;
+	if (!dev_capability(KVM_CAP_TSC_CONTROL))
+		skip_because("no TSC scaling");
+	if (!on_apicvisor())
+		skip_because("the peer's clocks differ by some ns");
+	for (size_t i = 0; i < ARRAY_SIZE(khz); i++) {
+		must(ioctl(v->fd, KVM_SET_TSC_KHZ, khz[i]));
+		for (int n = 0; n < 20; n++, last = now) {
+			struct guest_report *r = expect_same_clock(v);
+
+			now = r->value[1];
+			assert_true(now >= last && now < last + 10 * SECOND);
+			assert_true(r->value[2] & TSC_STABLE);
+		}
+	}
+}
+
+/* The VM's clock goes by one of them; the other's page is as precise as its 32 bits of factor. */
+static void two_frequencies_are_not_one_clock(void **state)
+{
+	struct vm *vm = vm_create_irqchip();
+	struct vcpu *v[2];
+	uint64_t before, now;
+
+	(void)state;
+	if (!dev_capability(KVM_CAP_TSC_CONTROL))
+		skip_because("no TSC scaling");
+	if (!on_apicvisor())
+		skip_because("the peer says that one page serves all");
+	for (unsigned int i = 0; i < 2; i++) {
+		v[i] = vcpu_create(vm, i);
+		must(ioctl(v[i]->fd, KVM_SET_TSC_KHZ,
+			   (i + 2UL) * must(ioctl(v[i]->fd, KVM_GET_TSC_KHZ, 0))));
+		vcpu_long_mode(v[i], clock_mover, i);
+	}
+	for (int n = 0; n < 10; n++) {
+		struct guest_report *r;
+
+		before = get_clock(vm).clock;
+		r = expect_sync(v[n & 1], 1);
+		now = r->value[1];
+		assert_in_range(now, before - 1000, get_clock(vm).clock + 1000);
+		assert_false(r->value[2] & TSC_STABLE);
+	}
+	assert_false(get_clock(vm).flags & KVM_CLOCK_TSC_STABLE);
+}
+
 static void the_guest_learns_that_it_was_stopped(void **state)
 {
 	struct vcpu *v = vcpu_create(vm_create_irqchip(), 0);
@@ -315,7 +370,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(tscs_that_differ_do_not_matter),          TEST(the_guest_learns_that_it_was_stopped),
 	TEST(the_wall_clock_is_that_of_the_start),     TEST(addresses_outside_memory_are_harmless),
 	TEST(the_clock_is_saved_with_the_msrs),        TEST(the_tsc_offset_is_an_attribute),
-	TEST(other_attributes_of_a_vcpu_do_not_exist),
+	TEST(other_attributes_of_a_vcpu_do_not_exist), TEST(the_tscs_frequency_does_not_matter),
+	TEST(two_frequencies_are_not_one_clock),
 };
 
 TEST_MAIN("guest_clock", tests)
