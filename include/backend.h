@@ -132,6 +132,9 @@ void backend_set_dr7(struct vcpu *vcpu, u64 value);
 void backend_get_segment(struct vcpu *vcpu, struct kvm_segment *s, enum vcpu_seg seg);
 void backend_set_segment(struct vcpu *vcpu, const struct kvm_segment *s, enum vcpu_seg seg);
 u64 backend_segment_base(struct vcpu *vcpu, enum vcpu_seg seg);
+u32 backend_segment_limit(struct vcpu *vcpu, enum vcpu_seg seg);
+/* SDM: "Segment access rights", in the format of a VMCS. */
+u32 backend_segment_rights(struct vcpu *vcpu, enum vcpu_seg seg);
 int backend_cpl(struct vcpu *vcpu);
 void backend_get_idt(struct vcpu *vcpu, struct kvm_dtable *t);
 void backend_set_idt(struct vcpu *vcpu, const struct kvm_dtable *t);

@@ -75,6 +75,18 @@ struct gwalk_result {
 int __must_check gwalk_translate(const struct gwalk *w, const struct gwalk_ops *ops, void *ctx,
 				 u64 la, u32 access, struct gwalk_result *out);
 
+/* MAXPHYADDR within what the formats of entries allow: userspace chooses the guest's CPUID. */
+static inline u8 gwalk_phys_bits(u8 maxphyaddr)
+{
+	return max_t(u8, 32, min_t(u8, 52, maxphyaddr));
+}
+
+/* Where 4-level and 5-level paging begin under @cr3. */
+static inline u64 gwalk_root(u64 cr3, u8 maxphyaddr)
+{
+	return cr3 & GENMASK_ULL(51, 12) & (BIT_ULL(gwalk_phys_bits(maxphyaddr)) - 1);
+}
+
 /* The width of canonical addresses under @cr4: 57 with LA57, else 48. */
 static inline unsigned int gwalk_la_bits(u64 cr4)
 {

@@ -199,7 +199,10 @@ int __must_check ginsn_decode(struct ginsn *insn, const u8 *bytes, unsigned int 
  * Truncated to the address size; not for strings. Bit instructions with a register operand reach
  * beyond it: ginsn_plan() knows. SDM: "Specifying an Offset".
  */
-u64 ginsn_effective_address(const struct ginsn *insn, const struct ginsn_state *st);
+u64 ginsn_effective_address(const struct ginsn *insn, const u64 *gpr, u64 rip);
+
+/* RIP behind the instruction at @rip; outside 64-bit mode EIP wraps. */
+u64 ginsn_next_rip(const struct ginsn *insn, u64 rip);
 
 /**
  * ginsn_linear_address() - segmentation of one access
@@ -237,6 +240,21 @@ int __must_check ginsn_plan(struct ginsn_exec *x, const struct ginsn *insn,
  * A CMPXCHG that fails writes back what it read, as the CPU's locked cycle does.
  */
 void ginsn_execute(struct ginsn_exec *x);
+
+/**
+ * ginsn_is_move() - does the instruction do nothing but copy, to memory or from there?
+ *
+ * MOV with its relatives that extend: one access, no flags. A caller that has the operand's address
+ * from elsewhere needs no plan for these: a load (GINSN_REG_MEM) is done by ginsn_load(), any other
+ * writes ginsn_stored(), and RIP moves on to ginsn_next_rip(). The outcome is ginsn_execute()'s.
+ */
+bool ginsn_is_move(const struct ginsn *insn);
+
+/* What a move to memory writes, mem_size bytes of it; and what any other takes as its source. */
+u64 ginsn_stored(const struct ginsn *insn, const u64 *gpr);
+
+/* A move from memory has read @value; what is above its mem_size bytes does not count. */
+void ginsn_load(const struct ginsn *insn, u64 *gpr, u64 value);
 
 /**
  * ginsn_string_count() - iterations that can be done in one go

@@ -260,7 +260,12 @@ void iobus_destroy(struct vm *vm);
 /* @len 0: matches accesses of any length at @addr (ioeventfd's wildcard). Under slots_lock. */
 int iobus_register_locked(struct vm *vm, enum iobus_id bus, u64 addr, u64 len, struct iodev *dev);
 int iobus_unregister_locked(struct vm *vm, enum iobus_id bus, struct iodev *dev);
-/* 0: some device took the access; -EOPNOTSUPP: none did. Caller holds srcu. */
+/* Could a device be at @addr? Caller holds srcu. */
+bool iobus_reaches(struct vcpu *vcpu, enum iobus_id bus, u64 addr);
+/*
+ * 0: some device took the access; -EOPNOTSUPP: none did. Caller holds srcu; nothing sleeps, and
+ * interrupts may be off.
+ */
 int iobus_read(struct vcpu *vcpu, enum iobus_id bus, u64 addr, int len, void *data);
 int iobus_write(struct vcpu *vcpu, enum iobus_id bus, u64 addr, int len, const void *data);
 

@@ -170,6 +170,7 @@ struct vcpu_arch {
 	u32 nr_cpuid;
 	u64 guest_supported_xcr0;
 	u8 maxphyaddr; /* from CPUID 0x80000008; 36 without it */
+	bool gbpages;  /* from CPUID: 1-GByte pages */
 
 	struct tsc_map tsc; /* the guest's out of the host's; the vCPU's thread */
 	u32 tsc_khz;        /* as userspace has said; apic.tsc_khz: as it is */
@@ -181,6 +182,7 @@ struct vcpu_arch {
 
 	struct x86_pio pio;
 	struct x86_mmio *mmio;              /* arch/x86/io.c */
+	struct fetch_memos *fetch_memos;    /* arch/x86/fetch.c; NULL: none yet */
 	u64 msr_exit_rip;                   /* of the RDMSR or WRMSR that userspace must finish */
 	int (*complete)(struct vcpu *vcpu); /* finish the exit at the next KVM_RUN; 1, 0, errno */
 
@@ -337,14 +339,23 @@ void vapic_after_exit(struct vcpu *vcpu);
 
 /* --- arch/x86/io.c --- */
 
+/* An access of the instruction at RIP, as an exit tells of it. */
+struct data_access {
+	u64 gpa, la;
+	bool write;
+};
+
 /* RIP is already behind the instruction. */
 int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in);
 int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in);
-/* One of the in-kernel interrupt controllers' ports: done. Any other: false. Interrupts may be off.
+/* An access to memory that no slot backs. Decodes the instruction at RIP. @a NULL: not known. */
+int io_mmio(struct vcpu *vcpu, const struct data_access *a);
+/*
+ * Interrupts off, without vm->srcu: if a device in the kernel takes the access, and for io_mmio()
+ * the instruction at RIP is a move that has been here before, it is done. Else false.
  */
 bool io_port_at_once(struct vcpu *vcpu, u16 port, u8 size, bool in);
-/* An access to memory that no slot backs. Decodes the instruction at RIP. */
-int io_mmio(struct vcpu *vcpu);
+bool io_mmio_at_once(struct vcpu *vcpu, const struct data_access *a);
 /* KVM_EXIT_INTERNAL_ERROR, suberror EMULATION, with @len instruction bytes (0: unknown). */
 int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len);
 void io_vcpu_destroy(struct vcpu *vcpu);

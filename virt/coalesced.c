@@ -11,7 +11,8 @@
 #include <vcpu.h>
 
 struct coalesced {
-	spinlock_t lock; /* one writer of the ring at a time; process context */
+	spinlock_t
+		lock; /* one writer of the ring at a time; a vCPU's thread, interrupts on or off */
 	struct kvm_coalesced_mmio_ring *ring;
 	struct list_head zones; /* under slots_lock */
 };

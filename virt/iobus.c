@@ -158,6 +158,15 @@ static u32 iobus_below(const struct iobus *bus, u64 addr)
 	return lo;
 }
 
+bool iobus_reaches(struct vcpu *vcpu, enum iobus_id id, u64 addr)
+{
+	struct vm *vm = vcpu->vm;
+	const struct iobus *bus = srcu_dereference(vm->bus[id], &vm->srcu);
+	u32 below = iobus_below(bus, addr);
+
+	return below && bus->range[below - 1].reach >= addr;
+}
+
 static int iobus_access(struct vcpu *vcpu, enum iobus_id id, u64 addr, int len, void *in,
 			const void *out)
 {

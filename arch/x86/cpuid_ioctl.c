@@ -171,6 +171,7 @@ static void list_changed(struct vcpu *vcpu)
 	struct vcpu_arch *arch = &vcpu->arch;
 
 	arch->maxphyaddr = cpuid_maxphyaddr(arch->cpuid, arch->nr_cpuid);
+	arch->gbpages = vcpu_has_cpuid(vcpu, 0x80000001, 0, CPUID_REG_EDX, 26);
 	arch->guest_supported_xcr0 = cpuid_xcr0(arch->cpuid, arch->nr_cpuid, x86_host.xcr0);
 	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE) {
 		arch->apic.maxphyaddr = arch->maxphyaddr;

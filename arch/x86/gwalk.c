@@ -250,7 +250,8 @@ static int walk_once(struct walk *k, const struct gwalk_ops *ops, void *ctx,
 		     struct gwalk_result *out)
 {
 	struct walk upper[5];
-	u64 table = k->w->cr3 & (k->w->efer & GW_EFER_LMA ? address_mask(k, 12) : 0xffffffff);
+	u64 table =
+		k->w->efer & GW_EFER_LMA ? gwalk_root(k->w->cr3, k->w->maxphyaddr) : (u32)k->w->cr3;
 	unsigned int depth = 0;
 	int err;
 
@@ -298,8 +299,7 @@ int gwalk_translate(const struct gwalk *w, const struct gwalk_ops *ops, void *ct
 	struct walk k = { .w = w, .la = la, .access = access };
 	int err = -EAGAIN;
 
-	/* userspace chooses the guest's CPUID */
-	k.phys_bits = max_t(u8, 32, min_t(u8, 52, w->maxphyaddr));
+	k.phys_bits = gwalk_phys_bits(w->maxphyaddr);
 	if (!(w->efer & GW_EFER_LMA))
 		k.la = (u32)la;
 	memset(out, 0, sizeof(*out));

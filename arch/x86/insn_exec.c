@@ -54,43 +54,48 @@ static bool is_high_byte(const struct ginsn *insn, u8 reg)
 	return insn->op_size == 1 && !insn->rex && reg >= 4;
 }
 
+static u64 get_reg(const struct ginsn *insn, const u64 *gpr, u8 reg)
+{
+	if (is_high_byte(insn, reg))
+		return (gpr[reg - 4] >> 8) & 0xff;
+	return gpr[reg] & size_mask(insn->op_size);
+}
+
+static void set_reg(const struct ginsn *insn, u64 *gpr, u8 reg, u64 value)
+{
+	if (is_high_byte(insn, reg))
+		gpr[reg - 4] = (gpr[reg - 4] & ~0xff00ULL) | (value & 0xff) << 8;
+	else
+		gpr[reg] = merge(gpr[reg], value, insn->op_size);
+}
+
 static u64 read_reg(const struct ginsn_exec *x, u8 reg)
 {
-	if (is_high_byte(&x->insn, reg))
-		return (x->st.gpr[reg - 4] >> 8) & 0xff;
-	return x->st.gpr[reg] & size_mask(x->insn.op_size);
+	return get_reg(&x->insn, x->st.gpr, reg);
 }
 
 static void write_reg(struct ginsn_exec *x, u8 reg, u64 value)
 {
-	u64 *gpr;
-
-	if (is_high_byte(&x->insn, reg)) {
-		gpr = &x->st.gpr[reg - 4];
-		*gpr = (*gpr & ~0xff00ULL) | (value & 0xff) << 8;
-	} else {
-		gpr = &x->st.gpr[reg];
-		*gpr = merge(*gpr, value, x->insn.op_size);
-	}
+	set_reg(&x->insn, x->st.gpr, reg, value);
 }
 
 /* Addresses */
 
-static u64 next_rip(const struct ginsn *insn, const struct ginsn_state *st)
+u64 ginsn_next_rip(const struct ginsn *insn, u64 rip)
 {
-	return (st->rip + insn->len) & size_mask(insn->mode == GINSN_MODE_64 ? 8 : 4);
+	return (rip + insn->len) & size_mask(insn->mode == GINSN_MODE_64 ? 8 : 4);
 }
 
-u64 ginsn_effective_address(const struct ginsn *insn, const struct ginsn_state *st)
+u64 ginsn_effective_address(const struct ginsn *insn, const u64 *gpr, u64 rip)
 {
 	u64 ea = insn->disp;
 
 	if (insn->base == GINSN_RIP)
-		ea += next_rip(insn, st);
+		ea += ginsn_next_rip(insn, rip);
 	else if (insn->base != GINSN_NO_REG)
-		ea += st->gpr[insn->base];
+		ea += gpr[insn->base];
 	if (insn->index != GINSN_NO_REG)
-		ea += st->gpr[insn->index] * insn->scale;
+		ea += gpr[insn->index] * insn->scale;
 	return ea & size_mask(insn->addr_size);
 }
 
@@ -181,7 +186,7 @@ static void advance_reg(const struct ginsn *insn, struct ginsn_state *st, u8 reg
 
 static void retire(const struct ginsn *insn, struct ginsn_state *st)
 {
-	st->rip = next_rip(insn, st);
+	st->rip = ginsn_next_rip(insn, st->rip);
 	st->rflags &= ~FLAG_RF;
 }
 
@@ -310,7 +315,7 @@ int ginsn_plan(struct ginsn_exec *x, const struct ginsn *insn, const struct gins
 	if (insn->form == GINSN_STRING)
 		return plan_string(x);
 
-	ea = ginsn_effective_address(insn, st);
+	ea = ginsn_effective_address(insn, st->gpr, st->rip);
 	if (is_bit_op(insn->op) && insn->form == GINSN_MEM_REG)
 		ea = (ea + bit_displacement(x)) & size_mask(insn->addr_size);
 	err = plan_memory(x, insn->seg, ea, insn->mem_size, memory_direction(insn));
@@ -542,19 +547,40 @@ static void execute_to_memory(struct ginsn_exec *x, u64 src)
 		acc->value = value;
 }
 
+/* Moves */
+
+bool ginsn_is_move(const struct ginsn *insn)
+{
+	return insn->op == GINSN_MOV || insn->op == GINSN_MOVZX || insn->op == GINSN_MOVSX;
+}
+
+u64 ginsn_stored(const struct ginsn *insn, const u64 *gpr)
+{
+	if (insn->form == GINSN_MEM_REG)
+		return get_reg(insn, gpr, insn->reg);
+	return insn->imm & size_mask(insn->op_size);
+}
+
+void ginsn_load(const struct ginsn *insn, u64 *gpr, u64 value)
+{
+	value &= size_mask(insn->mem_size);
+	if (insn->op == GINSN_MOVSX)
+		value = sign_extend(value, insn->mem_size);
+	set_reg(insn, gpr, insn->reg, value);
+}
+
+/* The rest */
+
 static void execute_to_register(struct ginsn_exec *x)
 {
 	u64 src = x->acc[0].value & size_mask(x->insn.mem_size);
 	u64 dst = read_reg(x, x->insn.reg);
 
+	if (ginsn_is_move(&x->insn)) {
+		ginsn_load(&x->insn, x->st.gpr, src);
+		return;
+	}
 	switch (x->insn.op) {
-	case GINSN_MOV:
-	case GINSN_MOVZX:
-		dst = src;
-		break;
-	case GINSN_MOVSX:
-		dst = sign_extend(src, x->insn.mem_size);
-		break;
 	case GINSN_MOVBE:
 		dst = byte_swap(src, x->insn.op_size);
 		break;
@@ -622,9 +648,7 @@ void ginsn_execute(struct ginsn_exec *x)
 	}
 	if (insn->form == GINSN_REG_MEM)
 		execute_to_register(x);
-	else if (insn->form == GINSN_MEM_REG)
-		execute_to_memory(x, read_reg(x, insn->reg));
 	else
-		execute_to_memory(x, insn->imm & size_mask(insn->op_size));
+		execute_to_memory(x, ginsn_stored(insn, x->st.gpr));
 	retire(insn, &x->st);
 }

@@ -2,10 +2,13 @@
 /*
  * Port I/O and MMIO: from the exit to a device of the core, a device on a bus, or userspace.
  *
- * A port access is complete in itself. An access to memory that no slot backs needs its instruction:
- * it is fetched, decoded (insn.c), and its accesses are carried out piece by piece. A piece lies in
- * one page; RAM pieces are done at once, device pieces may leave to userspace in between, and the
- * instruction waits in vcpu->arch.mmio for KVM_RUN to come back. Registers change only at its end.
+ * A port access is complete in itself. An access to memory that no slot backs needs its instruction
+ * (fetch.c), whose accesses are carried out piece by piece. A piece lies in one page; RAM pieces
+ * are done at once, device pieces may leave to userspace in between, and the instruction waits in
+ * vcpu->arch.mmio for KVM_RUN to come back. Registers change only at its end.
+ *
+ * Nearly all accesses are moves by an instruction that has been there before. Then the one access
+ * is the one that the exit tells of, and there is nothing to plan or translate: see below, "moves".
  *
  * Userspace may set registers while an access waits for it. Those that the instruction does not
  * change stay as they were set; if RIP is another one, the instruction is forgotten (a reset).
@@ -16,6 +19,7 @@
 #include <asm/trapnr.h>
 #include <arch.h>
 #include <backend.h>
+#include <fetch.h>
 #include <gwalk.h>
 #include <insn.h>
 
@@ -146,64 +150,31 @@ int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in)
 	return exit_to_userspace_io(vcpu, port, size, true, 1);
 }
 
+/* The buses hold ioeventfds and coalesced zones, which take writes, in any context. */
+static bool bus_write_at_once(struct vcpu *vcpu, u16 port, u8 size)
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
+	int r = iobus_write(vcpu, IOBUS_PIO, port, size, &vcpu->arch.regs[REG_RAX]);
+
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return !r;
+}
+
 bool io_port_at_once(struct vcpu *vcpu, u16 port, u8 size, bool in)
 {
 	struct irqchip *chip = &vcpu->vm->chip;
 	u32 value;
 
 	if (!in)
-		return irqchip_pio_write(chip, port, size, &vcpu->arch.regs[REG_RAX]);
+		return irqchip_pio_write(chip, port, size, &vcpu->arch.regs[REG_RAX]) ||
+		       bus_write_at_once(vcpu, port, size);
 	if (!irqchip_pio_read(chip, port, size, &value))
 		return false;
 	set_rax(vcpu, &value, size);
 	return true;
 }
 
-/* --- guest-linear memory --- */
-
-static int walk_read(void *ctx, u64 gpa, void *buf, size_t n)
-{
-	struct vcpu *vcpu = ctx;
-
-	return vm_read_guest(vcpu->vm, gpa, buf, n);
-}
-
-/* A and D bits are the processor's: it has walked the same tables before it exited. */
-static const struct gwalk_ops walk_ops = { .read = walk_read };
-
-static void walk_state(struct vcpu *vcpu, struct gwalk *w)
-{
-	*w = (struct gwalk){
-		.cr0 = vcpu_reg(vcpu, REG_CR0),
-		.cr3 = vcpu_reg(vcpu, REG_CR3),
-		.cr4 = vcpu_reg(vcpu, REG_CR4),
-		.efer = vcpu->arch.efer,
-		.rflags = vcpu_reg(vcpu, REG_RFLAGS),
-		.pkru = vcpu->arch.pkru,
-		.cpl = backend_cpl(vcpu),
-		.maxphyaddr = vcpu->arch.maxphyaddr,
-		.gbpages = vcpu_has_cpuid(vcpu, 0x80000001, 0, 3, 26),
-	};
-}
-
-/* 0, or 1 with a #PF queued; other errors (tables outside memory) count as emulation failures. */
-static int translate(struct vcpu *vcpu, u64 la, u32 access, gpa_t *gpa)
-{
-	struct gwalk_result out;
-	struct gwalk w;
-	int r;
-
-	walk_state(vcpu, &w);
-	r = gwalk_translate(&w, &walk_ops, vcpu, la, access, &out);
-	if (r == -EFAULT) {
-		event_queue_page_fault(vcpu, la, out.error_code);
-		return 1;
-	}
-	*gpa = out.gpa;
-	return r;
-}
-
-/* --- instructions: fetch, state, failure --- */
+/* --- instructions: state, failure --- */
 
 int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len)
 {
@@ -223,33 +194,10 @@ int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len)
 	return 0;
 }
 
-/* Fetch up to the end of the page that holds byte @have, behind the @have bytes already there. */
-static int fetch_more(struct vcpu *vcpu, u64 la, u8 *bytes, unsigned int *have)
-{
-	unsigned int n =
-		min_t(unsigned int, GINSN_MAX_LEN - *have, PAGE_SIZE - offset_in_page(la + *have));
-	gpa_t gpa;
-	int r;
-
-	r = translate(vcpu, la + *have, GWALK_FETCH, &gpa);
-	if (!r)
-		r = vm_read_guest(vcpu->vm, gpa, bytes + *have, n);
-	if (!r)
-		*have += n;
-	return r;
-}
-
-static u32 segment_rights(const struct kvm_segment *s)
-{
-	return s->type | (s->db ? GINSN_AR_DB : 0) | (s->l ? BIT(13) : 0) |
-	       (s->unusable ? GINSN_AR_UNUSABLE : 0);
-}
-
 static void instruction_state(struct vcpu *vcpu, struct ginsn_state *st)
 {
 	/* Both number ES, CS, SS, DS, FS, GS from 0 to 5. */
 	static_assert(GINSN_ES == (int)SEG_ES && GINSN_GS == (int)SEG_GS);
-	struct kvm_segment s;
 	int i;
 
 	vcpu_reg(vcpu, REG_RSP);
@@ -257,10 +205,12 @@ static void instruction_state(struct vcpu *vcpu, struct ginsn_state *st)
 	st->rip = vcpu_reg(vcpu, REG_RIP);
 	st->rflags = vcpu_reg(vcpu, REG_RFLAGS);
 	st->la_bits = gwalk_la_bits(vcpu_reg(vcpu, REG_CR4));
-	for (i = 0; i < GINSN_NR_SEG; i++) {
-		backend_get_segment(vcpu, &s, i);
-		st->seg[i] = (struct ginsn_segment){ s.base, s.limit, segment_rights(&s) };
-	}
+	for (i = 0; i < GINSN_NR_SEG; i++)
+		st->seg[i] = (struct ginsn_segment){
+			.base = backend_segment_base(vcpu, i),
+			.limit = backend_segment_limit(vcpu, i),
+			.ar = backend_segment_rights(vcpu, i),
+		};
 }
 
 /* Has userspace moved the vCPU elsewhere while the instruction waited? */
@@ -291,35 +241,14 @@ static void commit_state(struct vcpu *vcpu, const struct x86_mmio *m)
  */
 static int decode_at_rip(struct vcpu *vcpu, struct x86_mmio *m)
 {
-	struct ginsn_state *st = &m->before;
-	u8 bytes[GINSN_MAX_LEN] = {};
-	enum ginsn_mode mode;
 	struct ginsn insn;
-	unsigned int have = 0;
 	int r;
-	u64 la;
 
-	instruction_state(vcpu, st);
-	mode = ginsn_mode(vcpu_reg(vcpu, REG_CR0) & X86_CR0_PE, st->rflags & X86_EFLAGS_VM,
-			  vcpu->arch.efer & EFER_LMA, st->seg[GINSN_CS].ar);
-	la = mode == GINSN_MODE_64 ? st->rip : (u32)(st->seg[GINSN_CS].base + st->rip);
-	do {
-		r = fetch_more(vcpu, la, bytes, &have);
-		if (r == 1)
-			return 2;
-		if (r < 0)
-			return io_emulation_failed(vcpu, bytes, have);
-		r = ginsn_decode(&insn, bytes, have, mode);
-	} while (r == -ENODATA && have < GINSN_MAX_LEN);
-	if (r == -E2BIG)
-		event_queue_exception_error(vcpu, X86_TRAP_GP, 0);
-	else if (r == -EINVAL) /* another vCPU has rewritten the code since the exit */
-		event_queue_exception(vcpu, X86_TRAP_UD);
-	else if (r)
-		return io_emulation_failed(vcpu, bytes, have);
-	if (r)
-		return 2;
-	if (ginsn_plan(&m->x, &insn, st)) {
+	r = fetch_insn(vcpu, &insn);
+	if (r != 1)
+		return r;
+	instruction_state(vcpu, &m->before);
+	if (ginsn_plan(&m->x, &insn, &m->before)) {
 		event_queue_exception_error(vcpu, m->x.vector, 0);
 		return 2;
 	}
@@ -441,7 +370,7 @@ int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in)
 	count = string_round(vcpu, &m->x, mem->addr, size);
 	if (!count)
 		return start_pieces(vcpu, m);
-	r = translate(vcpu, mem->addr, in ? GWALK_WRITE : 0, &m->piece[0].gpa);
+	r = guest_translate(vcpu, mem->addr, in ? GWALK_WRITE : 0, &m->piece[0].gpa);
 	if (r)
 		return r == 1 ? 1 : io_emulation_failed(vcpu, m->x.insn.bytes, m->x.insn.len);
 	if (!is_ram(vcpu, m->piece[0].gpa, in))
@@ -469,8 +398,8 @@ static int add_pieces(struct vcpu *vcpu, struct x86_mmio *m, unsigned int i)
 	for (done = 0; done < acc->size; done += len) {
 		len = min_t(unsigned int, acc->size - done,
 			    PAGE_SIZE - offset_in_page(acc->addr + done));
-		r = translate(vcpu, acc->addr + done,
-			      acc->flags & GINSN_ACC_WRITE ? GWALK_WRITE : 0, &gpa);
+		r = guest_translate(vcpu, acc->addr + done,
+				    acc->flags & GINSN_ACC_WRITE ? GWALK_WRITE : 0, &gpa);
 		if (r)
 			return r;
 		m->piece[m->n++] = (struct piece){
@@ -483,17 +412,17 @@ static int add_pieces(struct vcpu *vcpu, struct x86_mmio *m, unsigned int i)
 	return 0;
 }
 
-static int exit_to_userspace_mmio(struct vcpu *vcpu, const struct piece *p, const void *data,
+static int exit_to_userspace_mmio(struct vcpu *vcpu, gpa_t gpa, u8 len, const void *data,
 				  bool write)
 {
 	struct kvm_run *run = vcpu->run;
 
 	run->exit_reason = KVM_EXIT_MMIO;
-	run->mmio.phys_addr = p->gpa;
-	run->mmio.len = p->len;
+	run->mmio.phys_addr = gpa;
+	run->mmio.len = len;
 	run->mmio.is_write = write;
 	if (write)
-		memcpy(run->mmio.data, data, p->len);
+		memcpy(run->mmio.data, data, len);
 	vcpu->stats.mmio_exits++;
 	return 0;
 }
@@ -552,7 +481,7 @@ static int leave_for_piece(struct vcpu *vcpu, struct x86_mmio *m, const struct p
 		memcpy(vcpu->pio_data, data, p->len);
 		return exit_to_userspace_io(vcpu, p->gpa, p->len, !m->writing, 1);
 	}
-	return exit_to_userspace_mmio(vcpu, p, data, m->writing);
+	return exit_to_userspace_mmio(vcpu, p->gpa, p->len, data, m->writing);
 }
 
 /* Do the pieces of the current phase from ->next on. 1 = all done, 0 = to userspace. */
@@ -615,13 +544,142 @@ static int start_pieces(struct vcpu *vcpu, struct x86_mmio *m)
 	return mmio_continue(vcpu);
 }
 
-int io_mmio(struct vcpu *vcpu)
+/* --- moves --- */
+
+static bool is_load(const struct ginsn *insn)
+{
+	return insn->form == GINSN_REG_MEM;
+}
+
+static u64 operand_address(struct vcpu *vcpu, const struct ginsn *insn)
+{
+	u64 ea;
+
+	vcpu_reg(vcpu, REG_RSP); /* in regs[] from here on */
+	ea = ginsn_effective_address(insn, vcpu->arch.regs, vcpu_reg(vcpu, REG_RIP));
+	if (insn->mode != GINSN_MODE_64)
+		return (u32)(ea + backend_segment_base(vcpu, insn->seg));
+	return insn->seg < GINSN_FS ? ea : ea + backend_segment_base(vcpu, insn->seg);
+}
+
+/*
+ * The instruction at RIP, if it is a known move and @a all that it accesses. The processor has then
+ * checked segment and page tables for it. Otherwise another vCPU may just have rewritten the code.
+ */
+static const struct ginsn *known_move(struct vcpu *vcpu, const struct data_access *a)
+{
+	const struct ginsn *insn = fetch_again(vcpu);
+
+	if (!insn || !ginsn_is_move(insn) || is_load(insn) == a->write ||
+	    offset_in_page(a->la) + insn->mem_size > PAGE_SIZE ||
+	    operand_address(vcpu, insn) != a->la)
+		return NULL;
+	return insn;
+}
+
+static void load(struct vcpu *vcpu, const struct ginsn *insn, u64 value)
+{
+	u64 rsp = vcpu_reg(vcpu, REG_RSP);
+
+	ginsn_load(insn, vcpu->arch.regs, value);
+	if (vcpu->arch.regs[REG_RSP] != rsp)
+		vcpu->arch.regs_dirty |= BIT(REG_RSP);
+}
+
+static void end_move(struct vcpu *vcpu, const struct ginsn *insn)
+{
+	vcpu_set_reg(vcpu, REG_RIP, ginsn_next_rip(insn, vcpu_reg(vcpu, REG_RIP)));
+	if (vcpu_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_RF)
+		vcpu_set_reg(vcpu, REG_RFLAGS, vcpu->arch.regs[REG_RFLAGS] & ~X86_EFLAGS_RF);
+	backend_end_insn(vcpu);
+}
+
+/* False: no device here takes it, and nothing has been done. */
+static bool move_here(struct vcpu *vcpu, const struct ginsn *insn, gpa_t gpa)
+{
+	u64 value = 0;
+
+	if (is_load(insn)) {
+		if (!device_read(vcpu, gpa, insn->mem_size, &value))
+			return false;
+		load(vcpu, insn, value);
+	} else {
+		value = ginsn_stored(insn, vcpu->arch.regs);
+		if (!device_write(vcpu, gpa, insn->mem_size, &value))
+			return false;
+	}
+	end_move(vcpu, insn);
+	return true;
+}
+
+/* Userspace has done it. */
+static int complete_move(struct vcpu *vcpu)
+{
+	const struct x86_mmio *m = vcpu->arch.mmio;
+	const struct ginsn *insn = &m->x.insn;
+	u64 value;
+
+	if (instruction_is_stale(vcpu, m))
+		return 1;
+	if (is_load(insn)) {
+		memcpy(&value, vcpu->run->mmio.data, sizeof(value));
+		load(vcpu, insn, value);
+	}
+	end_move(vcpu, insn);
+	return 1;
+}
+
+static int move_by_userspace(struct vcpu *vcpu, struct x86_mmio *m, const struct ginsn *insn,
+			     gpa_t gpa)
+{
+	u64 value = is_load(insn) ? 0 : ginsn_stored(insn, vcpu->arch.regs);
+
+	m->x.insn = *insn;
+	m->before.rip = vcpu_reg(vcpu, REG_RIP);
+	vcpu->arch.complete = complete_move;
+	return exit_to_userspace_mmio(vcpu, gpa, insn->mem_size, &value, !is_load(insn));
+}
+
+/* Is there no memory, but perhaps a device that can be asked with interrupts off? */
+static bool device_at(struct vcpu *vcpu, gpa_t gpa)
+{
+	if (memslot_find(vm_slots(vcpu->vm), gpa >> PAGE_SHIFT))
+		return false;
+	if (in_lapic_page(vcpu, gpa))
+		return !vcpu->arch.vapic.reporting; /* which may have to leave for userspace */
+	return irqchip_owns_address(&vcpu->vm->chip, gpa) || iobus_reaches(vcpu, IOBUS_MMIO, gpa);
+}
+
+bool io_mmio_at_once(struct vcpu *vcpu, const struct data_access *a)
+{
+	const struct ginsn *insn;
+	bool done = false;
+	int idx;
+
+	if (!fetch_may_know(vcpu))
+		return false;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	if (device_at(vcpu, a->gpa)) {
+		insn = known_move(vcpu, a);
+		done = insn && move_here(vcpu, insn, a->gpa);
+	}
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return done;
+}
+
+/* --- both ways --- */
+
+int io_mmio(struct vcpu *vcpu, const struct data_access *a)
 {
 	struct x86_mmio *m = instruction_slot(vcpu);
+	const struct ginsn *insn;
 	int r;
 
 	if (!m)
 		return -ENOMEM;
+	insn = a ? known_move(vcpu, a) : NULL;
+	if (insn)
+		return move_here(vcpu, insn, a->gpa) ? 1 : move_by_userspace(vcpu, m, insn, a->gpa);
 	r = decode_at_rip(vcpu, m);
 	if (r != 1)
 		return r ? 1 : 0;

@@ -12,6 +12,7 @@
 #include <asm/tsc.h>
 #include <arch.h>
 #include <backend.h>
+#include <fetch.h>
 
 /* --- module --- */
 
@@ -243,6 +244,7 @@ void arch_vcpu_destroy(struct vcpu *vcpu)
 {
 	backend_vcpu_destroy(vcpu);
 	io_vcpu_destroy(vcpu);
+	fetch_vcpu_destroy(vcpu);
 	free_page((unsigned long)vcpu->arch.apic_page);
 	fpu_vcpu_destroy(vcpu);
 	kvfree(vcpu->arch.cpuid);

@@ -353,6 +353,7 @@ bool irqchip_pio_read(struct irqchip *chip, u16 port, u32 len, void *data);
 bool irqchip_pio_write(struct irqchip *chip, u16 port, u32 len, const void *data);
 
 /* The IOAPIC's page (0xfec00000 .. +0xfff). Returns false if @gpa is not there. */
+bool irqchip_owns_address(struct irqchip *chip, u64 gpa);
 bool irqchip_mmio_read(struct irqchip *chip, u64 gpa, u32 len, void *data);
 bool irqchip_mmio_write(struct irqchip *chip, u64 gpa, u32 len, const void *data);
 

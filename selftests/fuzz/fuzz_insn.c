@@ -113,6 +113,24 @@ static void check_executed(const struct ginsn_exec *x, const struct ginsn_state 
 			CHECK(!(x->acc[i].value >> (8 * x->acc[i].size)));
 }
 
+/* The short way of a move ends where the long one does. */
+static void check_move(const struct ginsn_exec *x, const struct ginsn_state *old, u64 read)
+{
+	u64 gpr[GINSN_NR_GPR];
+
+	memcpy(gpr, old->gpr, sizeof(gpr));
+	CHECK(x->nr_acc == 1 && x->acc[0].size == x->insn.mem_size);
+	CHECK(x->acc[0].flags ==
+	      (x->insn.form == GINSN_REG_MEM ? GINSN_ACC_READ : GINSN_ACC_WRITE));
+	if (x->insn.form == GINSN_REG_MEM)
+		ginsn_load(&x->insn, gpr, read);
+	else
+		CHECK(x->acc[0].value == ginsn_stored(&x->insn, gpr));
+	CHECK(!memcmp(gpr, x->st.gpr, sizeof(gpr)));
+	CHECK(x->st.rip == ginsn_next_rip(&x->insn, old->rip));
+	CHECK(!((x->st.rflags ^ old->rflags) & ~RFLAGS_RF));
+}
+
 /* A batch of iterations must end where the same number of single ones does. */
 static void check_batch(const struct ginsn *insn, const struct ginsn_state *st, u64 addr)
 {
@@ -149,6 +167,8 @@ static void run(const struct ginsn *insn, const struct input *in)
 			x.acc[i].value = in->values[i][step];
 		ginsn_execute(&x);
 		check_executed(&x, &old);
+		if (ginsn_is_move(insn))
+			check_move(&x, &old, in->values[0][step]);
 		st = x.st;
 		if (st.rip != old.rip)
 			return;

@@ -4,6 +4,7 @@
  * straight back into the guest. Whatever wants it must get through all the same, each time: an
  * interrupt, an NMI, its own timer, a signal, a slot that goes, a filter that comes.
  */
+#include <sys/eventfd.h>
 #include "apicmode.h"
 #include "lib.h"
 
@@ -13,6 +14,7 @@
 #define MSI_NMI      (4u << 8)
 #define TSC_ADJUST   0x3bu
 #define PIC_MASK     0x21
+#define NOTIFY_PORT  0x520
 #define NOBODY       77 /* an APIC ID */
 #define TIMER_COUNT  20000
 #define SPARE_SLOT   7
@@ -27,6 +29,9 @@ enum kind {
 	DO_PORT_IN,
 	DO_PORT_OUT,
 	DO_VMCALL,
+	DO_MMIO,
+	DO_NOTIFY,
+	DO_NOTIFY_MMIO,
 	KINDS
 };
 
@@ -95,6 +100,15 @@ static void exit_by(enum kind kind)
 	case DO_PORT_OUT:
 		outb(PIC_MASK, 0xff);
 		break;
+	case DO_MMIO:
+		mmio_read32(IOAPIC_BASE);
+		break;
+	case DO_NOTIFY:
+		outb(NOTIFY_PORT, 0);
+		break;
+	case DO_NOTIFY_MMIO:
+		mmio_write32(GUEST_MMIO, 0);
+		break;
 	default:
 		asm volatile("vmcall" : "+a"(nr) : : "memory");
 	}
@@ -135,6 +149,15 @@ static void send_msi(struct vm *vm, uint32_t data)
 	must(ioctl(vm->fd, KVM_SIGNAL_MSI, &msi));
 }
 
+static int notify(struct vm *vm, uint64_t addr, uint32_t len, uint32_t flags)
+{
+	struct kvm_ioeventfd io = { .addr = addr, .len = len, .flags = flags };
+
+	io.fd = must(eventfd(0, EFD_CLOEXEC));
+	must(ioctl(vm->fd, KVM_IOEVENTFD, &io));
+	return io.fd;
+}
+
 /* The host's own ticks end such a loop, too, every few milliseconds: nobody may wait for those. */
 static void check_pace(struct vcpu *v)
 {
@@ -152,6 +175,8 @@ static void check(enum kind kind, enum apic_mode m)
 	struct vm *vm = vm_create_irqchip();
 	struct vcpu *v = vcpu_create(vm, 0);
 	void *spare = map_anon(PAGE_SIZE);
+	int port = notify(vm, NOTIFY_PORT, 1, KVM_IOEVENTFD_FLAG_PIO);
+	int mmio = notify(vm, GUEST_MMIO, 4, 0);
 
 	in_guest(vm, mode) = m;
 	vcpu_long_mode(v, payload, kind);
@@ -177,6 +202,8 @@ static void check(enum kind kind, enum apic_mode m)
 	check_pace(v);
 	vm_free(vm);
 	munmap(spare, PAGE_SIZE);
+	close(port);
+	close(mmio);
 }
 
 static void nobody_waits_for_it(void **state)

@@ -275,8 +275,8 @@ static bool aim_operand(struct ginsn *insn, struct ginsn_state *st, u64 target)
 	u64 delta;
 
 	if (ginsn_plan(&x, insn, st)) /* a bit offset in a register will be missing */
-		x.acc[0].addr =
-			ginsn_effective_address(insn, st) + segment_base(insn, st, insn->seg);
+		x.acc[0].addr = ginsn_effective_address(insn, st->gpr, st->rip) +
+				segment_base(insn, st, insn->seg);
 	delta = target - x.acc[0].addr;
 	if (insn->base < GINSN_NR_GPR)
 		st->gpr[insn->base] += delta;

@@ -248,6 +248,11 @@ static bool in_ioapic(struct irqchip *chip, u64 gpa)
 	return chip->ioapic && gpa - READ_ONCE(chip->ioapic->base) < IOAPIC_WINDOW_SIZE;
 }
 
+bool irqchip_owns_address(struct irqchip *chip, u64 gpa)
+{
+	return in_ioapic(chip, gpa);
+}
+
 bool irqchip_mmio_read(struct irqchip *chip, u64 gpa, u32 len, void *data)
 {
 	if (!in_ioapic(chip, gpa))

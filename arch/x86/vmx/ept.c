@@ -435,11 +435,14 @@ int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification)
 		.gfn = gpa >> PAGE_SHIFT,
 		.write = qualification & QUAL_EPT_WRITE,
 	};
+	struct data_access a;
 	int r;
 
 	vcpu->stats.ept_faults++;
 	r = resolve(&f);
-	return r ? r : vmx_mmio(vcpu);
+	if (r)
+		return r;
+	return vmx_mmio(vcpu, vmx_data_access(qualification, &a) ? &a : NULL);
 }
 
 int backend_map_page(struct vcpu *vcpu, gpa_t gpa, gpa_t *next)

@@ -5,8 +5,10 @@
  * errno. Interrupts are on; the VMCS is current.
  *
  * What a guest does all the time has a shorter way: handlers that also serve with interrupts off,
- * between two entries of run_guest() in arch/x86/enter.c. They neither sleep nor touch guest
- * memory, slots, buses or kvm_run, and return 1 or, if they have done nothing yet, 0.
+ * between two entries of run_guest() in arch/x86/enter.c. They neither sleep nor touch kvm_run, and
+ * return 1 or, if they have done nothing yet, 0. Guest memory they look at only where a fault may
+ * fail; slots and buses under vm->srcu, which they let go of again: writers must not wait for a
+ * guest that does nothing else.
  */
 #include <linux/kvm_para.h>
 #include <linux/nospec.h>
@@ -227,14 +229,13 @@ static int handle_apic_access(struct vcpu *vcpu)
 	u32 type = FIELD_GET(QUAL_APIC_TYPE, qual), zero = 0;
 
 	if (type != QUAL_APIC_READ && type != QUAL_APIC_WRITE)
-		return vmx_mmio(
-			vcpu); /* a fetch, or a delivery: hopeless, but let it be reported */
+		return vmx_mmio(vcpu, NULL); /* a fetch, or a delivery: let it be reported */
 	/* What is written there does not matter, and so neither does the instruction. */
 	if (type == QUAL_APIC_WRITE && FIELD_GET(QUAL_APIC_OFFSET, qual) == LAPIC_EOI) {
 		irqchip_lapic_write(&vcpu->vm->chip, vcpu->index, LAPIC_EOI, sizeof(zero), &zero);
 		return skip(vcpu);
 	}
-	return vmx_mmio(vcpu);
+	return vmx_mmio(vcpu, NULL);
 }
 
 /* Trap-like: the processor has stored the value and finished the instruction. */
@@ -393,7 +394,7 @@ static int handle_io(struct vcpu *vcpu)
 	return io_port(vcpu, port, size, in);
 }
 
-/* The in-kernel interrupt controllers have ports of their own. */
+/* Ports of the interrupt controllers, and those on the bus. */
 static int handle_io_at_once(struct vcpu *vcpu)
 {
 	u64 qual = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
@@ -421,12 +422,26 @@ static int delivery_failed(struct vcpu *vcpu)
 	return 0;
 }
 
-int vmx_mmio(struct vcpu *vcpu)
+int vmx_mmio(struct vcpu *vcpu, const struct data_access *a)
 {
 	/* Not the instruction at RIP has touched the address then. */
 	if (to_vmx(vcpu)->idt_info & INTR_INFO_VALID)
 		return delivery_failed(vcpu);
-	return io_mmio(vcpu);
+	return io_mmio(vcpu, a);
+}
+
+bool vmx_data_access(u64 qualification, struct data_access *a)
+{
+	const u64 wanted = QUAL_EPT_LINEAR | QUAL_EPT_TRANSLATED;
+
+	if ((qualification & (wanted | QUAL_EPT_FETCH)) != wanted)
+		return false;
+	*a = (struct data_access){
+		.gpa = vmcs_read64(VMCS_EXIT_GUEST_PHYS),
+		.la = vmcs_read_nat(VMCS_EXIT_GUEST_LINEAR),
+		.write = qualification & QUAL_EPT_WRITE,
+	};
+	return true;
 }
 
 static int handle_ept_violation(struct vcpu *vcpu)
@@ -435,6 +450,15 @@ static int handle_ept_violation(struct vcpu *vcpu)
 
 	block_nmis_again(vcpu, qual & QUAL_EPT_NMI_UNBLOCK);
 	return ept_violation(vcpu, vmcs_read64(VMCS_EXIT_GUEST_PHYS), qual);
+}
+
+static int handle_ept_violation_at_once(struct vcpu *vcpu)
+{
+	u64 qual = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
+	struct data_access a;
+
+	return !(qual & QUAL_EPT_NMI_UNBLOCK) && vmx_data_access(qual, &a) &&
+	       io_mmio_at_once(vcpu, &a);
 }
 
 static int handle_ept_misconfig(struct vcpu *vcpu)
@@ -500,7 +524,8 @@ static const struct exit_reason exit_reasons[] = {
 	[EXIT_VIRT_EOI] = { "virtualized_eoi", handle_virt_eoi, handle_virt_eoi },
 	[EXIT_GDTR_IDTR] = { "gdtr_idtr", NULL },
 	[EXIT_LDTR_TR] = { "ldtr_tr", NULL },
-	[EXIT_EPT_VIOLATION] = { "ept_violation", handle_ept_violation },
+	[EXIT_EPT_VIOLATION] = { "ept_violation", handle_ept_violation,
+				 handle_ept_violation_at_once },
 	[EXIT_EPT_MISCONFIG] = { "ept_misconfig", handle_ept_misconfig },
 	[EXIT_INVEPT] = { "invept", handle_ud },
 	[EXIT_RDTSCP] = { "rdtscp", NULL },

@@ -207,6 +207,16 @@ u64 backend_segment_base(struct vcpu *vcpu, enum vcpu_seg seg)
 	return vmcs_read_nat(VMCS_GUEST_ES_BASE + seg_step(seg));
 }
 
+u32 backend_segment_limit(struct vcpu *vcpu, enum vcpu_seg seg)
+{
+	return vmcs_read32(VMCS_GUEST_ES_LIMIT + seg_step(seg));
+}
+
+u32 backend_segment_rights(struct vcpu *vcpu, enum vcpu_seg seg)
+{
+	return vmcs_read32(VMCS_GUEST_ES_AR + seg_step(seg));
+}
+
 /* SDM: SS.DPL is the CPL, in every mode but virtual-8086 where it holds 3 as well. */
 int backend_cpl(struct vcpu *vcpu)
 {

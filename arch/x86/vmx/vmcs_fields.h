@@ -191,6 +191,7 @@
 #define VMCS_CTRL_CR0_SHADOW	 0x6004
 #define VMCS_CTRL_CR4_SHADOW	 0x6006
 #define VMCS_EXIT_QUALIFICATION	 0x6400
+#define VMCS_EXIT_GUEST_LINEAR	 0x640a
 #define VMCS_EXIT_IO_RCX	 0x6402
 #define VMCS_EXIT_IO_RSI	 0x6404
 #define VMCS_EXIT_IO_RDI	 0x6406
@@ -307,6 +308,8 @@
 #define QUAL_EPT_WRITE		 (1ul << 1)
 #define QUAL_EPT_FETCH		 (1ul << 2)
 #define QUAL_EPT_PRESENT	 (7ul << 3) /* some right was granted by the entry */
+#define QUAL_EPT_LINEAR		 (1ul << 7) /* VMCS_EXIT_GUEST_LINEAR is valid */
+#define QUAL_EPT_TRANSLATED	 (1ul << 8) /* ... and what was accessed, not an entry of tables */
 #define QUAL_EPT_NMI_UNBLOCK	 (1ul << 12)
 #define QUAL_APIC_OFFSET	 0xffful
 #define QUAL_APIC_TYPE		 0xf000ul

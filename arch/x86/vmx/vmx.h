@@ -196,8 +196,14 @@ void ept_free_spares(struct vmx_vcpu *vmx);
 int ept_violation(struct vcpu *vcpu, gpa_t gpa, u64 qualification);
 
 /* --- exit.c --- */
-/* An access that memory can't serve: emulate it, or give up. As backend_handle_exit(). */
-int vmx_mmio(struct vcpu *vcpu);
+struct data_access;
+/*
+ * An access that memory can't serve, @a or (NULL) an unknown one: emulate it, or give up. As
+ * backend_handle_exit().
+ */
+int vmx_mmio(struct vcpu *vcpu, const struct data_access *a);
+/* After an EPT violation: the access, if it was the instruction's own to data. */
+bool vmx_data_access(u64 qualification, struct data_access *a);
 
 /* --- entry.S --- */
 /*
