@@ -45,15 +45,16 @@ void arch_vcpu_run_end(struct vcpu *vcpu);
 /* Enter the guest once and handle the exit: 1 = go on, 0 = exit to userspace, < 0 errno. */
 int arch_vcpu_enter(struct vcpu *vcpu);
 
-/* Not halted, or an event is pending that ends the halt. The vCPU's thread, loaded. */
+/*
+ * Not halted, or an event is pending that ends HLT: which is over then. Or there is something that
+ * arch_vcpu_enter() must see to. The vCPU's thread, loaded; interrupts may be off.
+ */
 bool arch_vcpu_runnable(struct vcpu *vcpu);
 /* Not runnable, because of HLT: an interrupt may end that. Otherwise it waits for SIPI. */
 bool arch_vcpu_halted(struct vcpu *vcpu);
 /* Around the time that it waits, not runnable: nobody enters the guest. The vCPU's thread. */
 void arch_vcpu_block_begin(struct vcpu *vcpu);
 void arch_vcpu_block_end(struct vcpu *vcpu);
-/* The vCPU woke up: mp_state changes. 1 = go on, 0 or errno as arch_vcpu_enter(). */
-int arch_vcpu_wakeup(struct vcpu *vcpu);
 
 /* GSI input for irqfd; any context. */
 int arch_set_gsi(struct vm *vm, u32 gsi, u32 source, bool level);

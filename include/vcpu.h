@@ -173,8 +173,8 @@ static inline void vm_flush_tlb(struct vm *vm)
 
 /* --- virt/halt.c --- */
 
-/* HLT, or waiting for SIPI, until arch_vcpu_runnable(). 1: look again; or as arch_vcpu_wakeup(). */
-int vcpu_block(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu);
+/* HLT, or waiting for SIPI. True: arch_vcpu_runnable(). False: look again, a signal may have come. */
+bool vcpu_block(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu);
 
 /* --- virt/spin.c --- */
 

@@ -456,6 +456,8 @@ int xsave_set(struct vcpu *vcpu, const struct kvm_xsave *x);
 /* --- arch/x86/x86.c, enter.c --- */
 
 void vcpu_reset(struct vcpu *vcpu, bool init_event);
+/* What has come in, INIT and SIPI among it, takes effect on mp_state. The vCPU's thread, loaded. */
+void vcpu_settle_mp_state(struct vcpu *vcpu);
 
 /* --- arch/x86/sync.c: at both ends of KVM_RUN --- */
 

@@ -95,47 +95,49 @@ static bool poll(struct vcpu *vcpu, u64 start, u32 limit)
 	return found;
 }
 
-static void sleep(struct vcpu *vcpu)
+/* True: something has come. False: a signal, or to sleep again: see backend_block_again(). */
+static bool sleep(struct vcpu *vcpu)
 {
+	bool found = false;
+
 	backend_pre_block(vcpu);
 	/* In this order: a device may come, post and go again between the two looks. */
-	rcuwait_wait_event(&vcpu->wait, backend_block_again(vcpu) || arch_vcpu_runnable(vcpu),
+	rcuwait_wait_event(&vcpu->wait,
+			   backend_block_again(vcpu) || (found = arch_vcpu_runnable(vcpu)),
 			   TASK_INTERRUPTIBLE);
 	backend_post_block(vcpu);
+	return found;
 }
 
-static void poll_and_sleep(struct vcpu *vcpu)
+static bool poll_and_sleep(struct vcpu *vcpu)
 {
 	u32 limit = longest_poll(vcpu->vm);
+	bool found;
 	u64 start;
 
 	if (!limit) {
 		vcpu->halt_poll_ns = 0;
-		sleep(vcpu);
-		return;
+		return sleep(vcpu);
 	}
 	start = ktime_get_ns();
-	if (!poll(vcpu, start, limit))
-		sleep(vcpu);
-	if (arch_vcpu_runnable(vcpu))
+	found = poll(vcpu, start, limit) || sleep(vcpu);
+	if (found)
 		learn(vcpu, ktime_get_ns() - start, limit);
+	return found;
 }
 
-int vcpu_block(struct vcpu *vcpu)
+bool vcpu_block(struct vcpu *vcpu)
 {
+	bool found;
+
 	vcpu->stats.halts++;
 	vcpu_srcu_unlock(vcpu);
 	arch_vcpu_block_begin(vcpu);
-	if (arch_vcpu_halted(vcpu))
-		poll_and_sleep(vcpu);
-	else
-		sleep(vcpu); /* for SIPI: no time to be won */
+	/* For SIPI there is no time to be won. */
+	found = arch_vcpu_halted(vcpu) ? poll_and_sleep(vcpu) : sleep(vcpu);
 	arch_vcpu_block_end(vcpu);
 	vcpu_srcu_lock(vcpu);
-
-	if (arch_vcpu_runnable(vcpu)) {
+	if (found)
 		vcpu->stats.wakeups++;
-		return arch_vcpu_wakeup(vcpu);
-	}
-	return 1; /* a signal, the end of the VM, or to sleep again: see backend_block_again() */
+	return found;
 }

@@ -188,10 +188,9 @@ static int vcpu_run_loop(struct vcpu *vcpu) __must_hold(&vcpu->vm->srcu)
 			vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
 			return 0;
 		}
-		if (arch_vcpu_runnable(vcpu))
+		r = 1;
+		if (arch_vcpu_runnable(vcpu) || vcpu_block(vcpu))
 			r = arch_vcpu_enter(vcpu);
-		else
-			r = vcpu_block(vcpu);
 		if (r > 0)
 			r = vcpu_check_leave(vcpu);
 		if (r <= 0)

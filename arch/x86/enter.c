@@ -33,8 +33,6 @@ static void handle_init_sipi(struct vcpu *vcpu)
 	struct vlapic *apic = &vcpu->arch.apic;
 	u8 vector;
 
-	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE || !vlapic_has_events(apic))
-		return;
 	if (vlapic_take_init(apic)) {
 		vcpu_reset(vcpu, true);
 		/* The boot CPU starts over at the reset vector; the others wait for a SIPI. */
@@ -57,19 +55,32 @@ static bool has_init_or_sipi(struct vcpu *vcpu)
 	return has_lapic(vcpu) && vlapic_has_events(&vcpu->arch.apic);
 }
 
-/* Does a halted vCPU go on? */
-static bool wakes(struct vcpu *vcpu)
-{
-	return event_wakes(vcpu) || (has_lapic(vcpu) && vlapic_wake_requested(&vcpu->arch.apic));
-}
-
 /* In HLT, too: it stays there while userspace sees to its PIC. */
 static bool window_to_report(struct vcpu *vcpu)
 {
 	u32 mp_state = READ_ONCE(vcpu->arch.mp_state);
 
-	return (mp_state == KVM_MP_STATE_RUNNABLE || mp_state == KVM_MP_STATE_HALTED) &&
+	return READ_ONCE(vcpu->run->request_interrupt_window) &&
+	       (mp_state == KVM_MP_STATE_RUNNABLE || mp_state == KVM_MP_STATE_HALTED) &&
 	       event_user_window(vcpu);
+}
+
+/*
+ * A halted vCPU: does it go on? Then HLT is over. What the processor delivers comes by itself; what
+ * is to be injected would come by its window, or its request, too, but a look now saves that exit.
+ */
+static bool end_halt(struct vcpu *vcpu)
+{
+	bool requested = has_lapic(vcpu) && vlapic_wake_requested(&vcpu->arch.apic);
+
+	if (!requested && !event_wakes(vcpu))
+		return false;
+	vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
+	if (requested)
+		vlapic_take_wake(&vcpu->arch.apic);
+	if (requested || !backend_delivers_interrupts(vcpu))
+		vcpu_set_request(vcpu, REQ_EVENT);
+	return true;
 }
 
 bool arch_vcpu_runnable(struct vcpu *vcpu)
@@ -82,7 +93,7 @@ bool arch_vcpu_runnable(struct vcpu *vcpu)
 	case KVM_MP_STATE_RUNNABLE:
 		return true;
 	case KVM_MP_STATE_HALTED:
-		return has_init_or_sipi(vcpu) || wakes(vcpu) || window_to_report(vcpu);
+		return has_init_or_sipi(vcpu) || end_halt(vcpu) || window_to_report(vcpu);
 	default: /* UNINITIALIZED, INIT_RECEIVED */
 		return has_init_or_sipi(vcpu);
 	}
@@ -96,20 +107,16 @@ bool arch_vcpu_halted(struct vcpu *vcpu)
 /* Whatever has come in meanwhile: may the guest run now? An interrupt is only taken after that. */
 static bool becomes_runnable(struct vcpu *vcpu)
 {
-	handle_init_sipi(vcpu);
-	if (vcpu->arch.mp_state == KVM_MP_STATE_HALTED && wakes(vcpu)) {
-		vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
-		if (has_lapic(vcpu))
-			vlapic_take_wake(&vcpu->arch.apic);
-		vcpu_set_request(vcpu, REQ_EVENT);
-	}
+	if (unlikely(has_init_or_sipi(vcpu)))
+		handle_init_sipi(vcpu);
+	if (vcpu->arch.mp_state == KVM_MP_STATE_HALTED)
+		return end_halt(vcpu);
 	return vcpu->arch.mp_state == KVM_MP_STATE_RUNNABLE;
 }
 
-int arch_vcpu_wakeup(struct vcpu *vcpu)
+void vcpu_settle_mp_state(struct vcpu *vcpu)
 {
-	(void)becomes_runnable(vcpu); /* if not, the run loop blocks again */
-	return 1;
+	(void)becomes_runnable(vcpu);
 }
 
 /* --- one entry --- */
@@ -117,7 +124,7 @@ int arch_vcpu_wakeup(struct vcpu *vcpu)
 /* Interrupts that the LAPIC was sent, and that nobody has looked at yet. */
 static bool has_posted(struct vcpu *vcpu)
 {
-	return vcpu->vm->irqchip_mode != IRQCHIP_NONE && vlapic_has_requests(&vcpu->arch.apic);
+	return has_lapic(vcpu) && vlapic_has_requests(&vcpu->arch.apic);
 }
 
 static bool take_posted(struct vcpu *vcpu)
@@ -155,9 +162,26 @@ static int handle_final_requests(struct vcpu *vcpu)
 	return 1;
 }
 
+/* What may sleep. */
+static void handle_requests(struct vcpu *vcpu)
+{
+	if (likely(!READ_ONCE(vcpu->requests)))
+		return;
+	if (vcpu_take_request(vcpu, REQ_APICV))
+		backend_update_apicv(vcpu);
+	if (vcpu_take_request(vcpu, REQ_CLOCK))
+		kvmclock_update(vcpu);
+	if (vcpu_take_request(vcpu, REQ_STEAL))
+		pv_update_steal_time(vcpu);
+	if (vcpu_take_request(vcpu, REQ_MSR_FILTER))
+		backend_open_msrs(vcpu);
+}
+
 /* Preemption off: what concerns the CPU that enters. */
 static void handle_cpu_requests(struct vcpu *vcpu)
 {
+	if (likely(!READ_ONCE(vcpu->requests)))
+		return;
 	if (vcpu_take_request(vcpu, REQ_TLB_FLUSH)) {
 		vcpu->stats.tlb_flushes++;
 		backend_flush_ept(vcpu);
@@ -175,7 +199,8 @@ static bool must_not_enter(struct vcpu *vcpu)
 {
 	if (vcpu->arch.timer_by_entry)
 		backend_set_timer(vcpu);
-	return READ_ONCE(vcpu->requests) || debug_due(vcpu) || vcpu_work_pending(vcpu) ||
+	return READ_ONCE(vcpu->requests) || vcpu->arch.mp_state != KVM_MP_STATE_RUNNABLE ||
+	       debug_due(vcpu) || vcpu_work_pending(vcpu) ||
 	       (has_lapic(vcpu) && !backend_sync_apic(vcpu));
 }
 
@@ -268,14 +293,7 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 	}
 	if (!runnable)
 		return 1; /* the run loop blocks */
-	if (vcpu_take_request(vcpu, REQ_APICV))
-		backend_update_apicv(vcpu);
-	if (vcpu_take_request(vcpu, REQ_CLOCK))
-		kvmclock_update(vcpu);
-	if (vcpu_take_request(vcpu, REQ_STEAL))
-		pv_update_steal_time(vcpu);
-	if (vcpu_take_request(vcpu, REQ_MSR_FILTER))
-		backend_open_msrs(vcpu);
+	handle_requests(vcpu);
 	if (take_posted(vcpu) | vcpu_take_request(vcpu, REQ_EVENT)) {
 		look_at_wake(vcpu);
 		r = event_inject(vcpu);

@@ -431,14 +431,10 @@ static long vcpu_set_events(struct vcpu *vcpu, void __user *arg)
 static long vcpu_get_mp_state(struct vcpu *vcpu, void __user *arg)
 {
 	struct kvm_mp_state state = {};
-	int r;
 
 	if (vcpu->vm->irqchip_mode != IRQCHIP_NONE &&
-	    (vlapic_has_events(&vcpu->arch.apic) || vlapic_wake_requested(&vcpu->arch.apic))) {
-		r = arch_vcpu_wakeup(vcpu);
-		if (r < 0)
-			return r;
-	}
+	    (vlapic_has_events(&vcpu->arch.apic) || vlapic_wake_requested(&vcpu->arch.apic)))
+		vcpu_settle_mp_state(vcpu);
 	state.mp_state = vcpu->arch.mp_state;
 	return copy_to_user(arg, &state, sizeof(state)) ? -EFAULT : 0;
 }

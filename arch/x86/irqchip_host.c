@@ -219,7 +219,8 @@ void irqchip_host_keep_timer(struct vcpu *vcpu)
 		return;
 	WRITE_ONCE(vcpu->arch.timer_by_entry, false);
 	smp_mb(); /* ... before the core's deadline: pairs with host_lapic_timer() */
-	irqchip_lapic_timer_fired(&vcpu->vm->chip, vcpu->index);
+	if (READ_ONCE(vcpu->arch.timer_ns))
+		irqchip_lapic_timer_fired(&vcpu->vm->chip, vcpu->index);
 }
 
 void arch_vcpu_block_begin(struct vcpu *vcpu)
@@ -233,7 +234,8 @@ void arch_vcpu_block_end(struct vcpu *vcpu)
 	if (!backend_has_timer(vcpu))
 		return;
 	WRITE_ONCE(vcpu->arch.timer_by_entry, true);
-	hrtimer_try_to_cancel(&vcpu->arch.apic_timer);
+	if (READ_ONCE(vcpu->arch.timer_ns))
+		hrtimer_try_to_cancel(&vcpu->arch.apic_timer);
 }
 
 /* --- life --- */

@@ -463,7 +463,7 @@ inline look(answer)
 {
 	if
 	:: !halted -> answer = true
-	:: else -> fold(); answer = irr
+	:: else -> fold(); answer = irr; halted = !irr
 	fi
 }
 
@@ -626,7 +626,7 @@ active proctype vcpu_thread()
 	:: may_be_preempted();
 	   look(answer);
 	   if
-	   :: atomic { answer -> answer = false; halted = false }
+	   :: atomic { answer -> answer = false }
 	      enter()
 	   :: else -> block(answer, c)
 	   fi

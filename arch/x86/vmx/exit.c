@@ -172,6 +172,16 @@ static int handle_hlt(struct vcpu *vcpu)
 	return 1;
 }
 
+/* The guest goes on if an interrupt waits already, as behind CLI; enter.c stays out of it else. */
+static int handle_hlt_at_once(struct vcpu *vcpu)
+{
+	if (vcpu->vm->irqchip_mode == IRQCHIP_NONE)
+		return 0;
+	(void)handle_hlt(vcpu);
+	(void)arch_vcpu_runnable(vcpu);
+	return 1;
+}
+
 /* No cache has anything that memory lacks: guest memory is always write-back. */
 static int handle_cache(struct vcpu *vcpu)
 {
@@ -491,7 +501,7 @@ static const struct exit_reason exit_reasons[] = {
 	[EXIT_TASK_SWITCH] = { "task_switch", handle_task_switch },
 	[EXIT_CPUID] = { "cpuid", handle_cpuid, handle_cpuid },
 	[EXIT_GETSEC] = { "getsec", handle_ud },
-	[EXIT_HLT] = { "hlt", handle_hlt },
+	[EXIT_HLT] = { "hlt", handle_hlt, handle_hlt_at_once },
 	[EXIT_INVD] = { "invd", handle_cache },
 	[EXIT_INVLPG] = { "invlpg", NULL },
 	[EXIT_RDPMC] = { "rdpmc", handle_gp },
