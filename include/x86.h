@@ -104,9 +104,15 @@ struct x86_events {
 	u8 user_irq_vector;
 };
 
+/* What SYSCALL and SYSRET use. */
+struct x86_syscall_msrs {
+	u64 star, lstar, cstar, fmask;
+};
+
 /* MSRs that are only memory to us: guest state without hardware behind it while exits happen. */
 struct x86_msrs {
-	u64 star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
+	struct x86_syscall_msrs syscall;
+	u64 kernel_gs_base, tsc_aux;
 	u64 pat, misc_enable, tsc_adjust, feature_control, smi_count, microcode;
 	u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[X86_MTRR_VAR], mtrr_mask[X86_MTRR_VAR];
 	u64 mcg_cap, mcg_status, mcg_ctl, mce_bank[X86_MCE_BANKS][4], mci_ctl2[X86_MCE_BANKS];
@@ -364,8 +370,9 @@ void io_vcpu_destroy(struct vcpu *vcpu);
 
 /* What this host and backend allow any guest. Set at module load, read-only afterwards. */
 struct x86_host {
-	u64 cr4, efer; /* bits that may be set */
-	u64 xcr0;      /* components that the kernel saves and we switch */
+	u64 cr4, efer;         /* bits that may be set */
+	u64 xcr0;              /* components that the kernel saves and we switch */
+	u64 own_xcr0, own_xss; /* what the host itself runs with; 0: it has no such register */
 };
 extern struct x86_host x86_host;
 void regs_host_init(const struct kvm_cpuid_entry2 *supported, u32 n);
@@ -446,8 +453,6 @@ void fpu_load_guest(struct vcpu *vcpu);
 void fpu_put_guest(struct vcpu *vcpu);
 /* Interrupts off, just before entry: registers really hold the guest's state. */
 void fpu_before_entry(struct vcpu *vcpu);
-u64 fpu_host_xcr0(void);
-u64 fpu_host_xss(void);
 int fpu_get(struct vcpu *vcpu, struct kvm_fpu *f);
 int fpu_set(struct vcpu *vcpu, const struct kvm_fpu *f);
 int xsave_get(struct vcpu *vcpu, struct kvm_xsave *x);

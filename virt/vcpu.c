@@ -300,6 +300,14 @@ static long vcpu_arch_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *ar
 	return r;
 }
 
+/* Those that do not wait for a vCPU in KVM_RUN. -ENOIOCTLCMD: none of them. */
+static long vcpu_unlocked_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *argp)
+{
+	if (cmd == KVM_GET_STATS_FD)
+		return stats_vcpu_fd(vcpu);
+	return arch_vcpu_async_ioctl(vcpu, cmd, argp);
+}
+
 static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct vcpu *vcpu = file->private_data;
@@ -308,11 +316,11 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (vcpu->vm->mm != current->mm || READ_ONCE(vcpu->vm->dead))
 		return -EIO;
-	if (cmd == KVM_GET_STATS_FD)
-		return stats_vcpu_fd(vcpu);
-	r = arch_vcpu_async_ioctl(vcpu, cmd, argp);
-	if (r != -ENOIOCTLCMD)
-		return r;
+	if (cmd != KVM_RUN) {
+		r = vcpu_unlocked_ioctl(vcpu, cmd, argp);
+		if (r != -ENOIOCTLCMD)
+			return r;
+	}
 	if (mutex_lock_killable(&vcpu->lock))
 		return -EINTR;
 	switch (cmd) {

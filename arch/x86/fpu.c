@@ -23,27 +23,15 @@
 #define XCR0_AVX512    (XFEATURE_MASK_OPMASK | XFEATURE_MASK_ZMM_Hi256 | XFEATURE_MASK_Hi16_ZMM)
 #define XCR0_SUPPORTED (XCR0_LEGACY | XFEATURE_MASK_YMM | XCR0_AVX512 | XFEATURE_MASK_PKRU)
 
-static u64 host_xcr0 __ro_after_init;
-static u64 host_xss __ro_after_init;
-
 void __init fpu_host_init(void)
 {
-	host_xcr0 = boot_cpu_has(X86_FEATURE_OSXSAVE) ? xgetbv(XCR_XFEATURE_ENABLED_MASK) : 0;
+	if (boot_cpu_has(X86_FEATURE_OSXSAVE))
+		x86_host.own_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 	if (boot_cpu_has(X86_FEATURE_XSAVES))
-		rdmsrl(MSR_IA32_XSS, host_xss);
-	x86_host.xcr0 = host_xcr0 & XCR0_SUPPORTED;
+		rdmsrl(MSR_IA32_XSS, x86_host.own_xss);
+	x86_host.xcr0 = x86_host.own_xcr0 & XCR0_SUPPORTED;
 	if (!boot_cpu_has(X86_FEATURE_OSPKE))
 		x86_host.xcr0 &= ~XFEATURE_MASK_PKRU;
-}
-
-u64 fpu_host_xcr0(void)
-{
-	return host_xcr0;
-}
-
-u64 fpu_host_xss(void)
-{
-	return host_xss;
 }
 
 int fpu_vcpu_init(struct vcpu *vcpu)

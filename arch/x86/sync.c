@@ -40,6 +40,8 @@ int sync_take(struct vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 	u64 dirty = READ_ONCE(run->kvm_dirty_regs);
 
+	if (likely(!(READ_ONCE(run->kvm_valid_regs) | dirty)))
+		return 0;
 	if ((READ_ONCE(run->kvm_valid_regs) | dirty) & ~(u64)KVM_SYNC_X86_VALID_FIELDS)
 		return -EINVAL;
 	if (dirty & KVM_SYNC_X86_REGS) {

@@ -570,9 +570,16 @@ inline guest()
 	:: stays = false; break
 #ifdef AT_ONCE
 	:: stays = true; break /* an exit that is handled at once: ->mode stays, too */
+	:: atomic { halted = true; stays = true; break } /* HLT as well, if an interrupt waits */
 #endif
 	od;
-	inguest = false
+	inguest = false;
+#ifdef AT_ONCE
+	if
+	:: halted && stays -> look(stays)
+	:: else
+	fi
+#endif
 }
 
 inline enter()

@@ -59,20 +59,23 @@ static int bank_highest(const struct vlapic *apic, u32 bank)
 
 void vlapic_fold(struct vlapic *apic)
 {
+	bool staged = READ_ONCE(apic->look) & VLAPIC_LOOK_STAGED;
 	u32 word, bits, *irr;
 
 	if (!vlapic_has_requests(apic))
 		return;
 	/* Hints first, then the bits: a sender sets them in the other order. */
-	if (READ_ONCE(apic->look) & VLAPIC_LOOK_STAGED) {
+	if (unlikely(staged)) {
 		env_and_u32(&apic->look, ~(u32)VLAPIC_LOOK_STAGED);
 		apic->stale |= VLAPIC_STALE_EOIS;
 	}
 	posted_acknowledge(apic->posted);
 	for (word = 0; word < 8; word++) {
 		bits = posted_take(apic->posted, word);
-		if (unlikely(READ_ONCE(apic->staged[word])))
+		if (unlikely(staged))
 			bits |= env_xchg_u32(&apic->staged[word], 0);
+		if (!bits)
+			continue;
 		irr = bank_word(apic, LAPIC_IRR, (u8)(word * 32));
 		WRITE_ONCE(*irr, *irr | bits);
 	}

@@ -44,10 +44,10 @@ static void note_host_state(struct vmx_cpu *c)
 	c->idt_base = table.address;
 	rdmsrl(MSR_GS_BASE, c->gs_base);
 	rdmsrl(MSR_IA32_SYSENTER_ESP, c->sysenter_esp);
-	rdmsrl(MSR_STAR, c->host.star);
-	rdmsrl(MSR_LSTAR, c->host.lstar);
-	rdmsrl(MSR_CSTAR, c->host.cstar);
-	rdmsrl(MSR_SYSCALL_MASK, c->host.fmask);
+	rdmsrl(MSR_STAR, c->host.syscall.star);
+	rdmsrl(MSR_LSTAR, c->host.syscall.lstar);
+	rdmsrl(MSR_CSTAR, c->host.syscall.cstar);
+	rdmsrl(MSR_SYSCALL_MASK, c->host.syscall.fmask);
 	if (boot_cpu_has(X86_FEATURE_RDTSCP))
 		rdmsrl(MSR_TSC_AUX, c->host.tsc_aux);
 }

@@ -57,7 +57,7 @@ static void write_host_crs(struct vmx_vcpu *vmx)
 
 static bool guest_uses_xcr0(struct vcpu *vcpu)
 {
-	return (vcpu->arch.regs[REG_CR4] & X86_CR4_OSXSAVE) && vcpu->arch.xcr0 != fpu_host_xcr0();
+	return (vcpu->arch.regs[REG_CR4] & X86_CR4_OSXSAVE) && vcpu->arch.xcr0 != x86_host.own_xcr0;
 }
 
 /* By RDPKRU and WRPKRU, or by XSAVE and XRSTOR, which ask XCR0 alone. */
@@ -70,7 +70,7 @@ static bool guest_uses_pkru(struct vcpu *vcpu)
 /* By XSAVES and XRSTORS. The guest's is 0: it has no supervisor state. */
 static bool guest_uses_xss(struct vcpu *vcpu)
 {
-	return (to_vmx(vcpu)->proc2 & PROC2_XSAVES) && fpu_host_xss();
+	return (to_vmx(vcpu)->proc2 & PROC2_XSAVES) && x86_host.own_xss;
 }
 
 static bool guest_uses_breakpoints(struct vcpu *vcpu)
@@ -110,9 +110,9 @@ void backend_load_host(struct vcpu *vcpu)
 	const struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	if (guest_uses_xcr0(vcpu))
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu_host_xcr0());
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, x86_host.own_xcr0);
 	if (guest_uses_xss(vcpu))
-		wrmsrl(MSR_IA32_XSS, fpu_host_xss());
+		wrmsrl(MSR_IA32_XSS, x86_host.own_xss);
 	if (guest_uses_pkru(vcpu)) {
 		vcpu->arch.pkru = rdpkru();
 		if (vmx->host_pkru != vcpu->arch.pkru)

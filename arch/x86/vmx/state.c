@@ -129,7 +129,11 @@ void backend_set_efer(struct vcpu *vcpu, u64 value)
 		vmcs_write32(VMCS_CTRL_ENTRY, entry);
 	}
 	vmcs_write64(VMCS_GUEST_EFER, value);
+	preempt_disable();
+	vmx_put_syscall_msrs(vcpu);
 	vcpu->arch.efer = value;
+	vmx_load_syscall_msrs(vcpu);
+	preempt_enable();
 	vcpu_set_request(vcpu, REQ_GUEST_TLB); /* NX */
 }
 
@@ -281,13 +285,13 @@ static u64 *loaded_msr(struct vcpu *vcpu, u32 msr)
 
 	switch (msr) {
 	case MSR_STAR:
-		return &m->star;
+		return &m->syscall.star;
 	case MSR_LSTAR:
-		return &m->lstar;
+		return &m->syscall.lstar;
 	case MSR_CSTAR:
-		return &m->cstar;
+		return &m->syscall.cstar;
 	case MSR_SYSCALL_MASK:
-		return &m->fmask;
+		return &m->syscall.fmask;
 	case MSR_TSC_AUX:
 		return boot_cpu_has(X86_FEATURE_RDTSCP) ? &m->tsc_aux : NULL;
 	case MSR_KERNEL_GS_BASE:
@@ -295,6 +299,11 @@ static u64 *loaded_msr(struct vcpu *vcpu, u32 msr)
 	default:
 		return NULL;
 	}
+}
+
+static bool is_syscall_msr(u32 msr)
+{
+	return msr == MSR_STAR || msr == MSR_LSTAR || msr == MSR_CSTAR || msr == MSR_SYSCALL_MASK;
 }
 
 int backend_get_msr(struct vcpu *vcpu, u32 msr, u64 *value)
@@ -343,8 +352,11 @@ int backend_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 	if (loaded) {
 		/* Value and register change together as seen by backend_put(). */
 		preempt_disable();
+		vmx_put_syscall_msrs(vcpu);
 		*loaded = value;
-		wrmsrl(msr, value);
+		vmx_load_syscall_msrs(vcpu);
+		if (!is_syscall_msr(msr))
+			wrmsrl(msr, value);
 		preempt_enable();
 		return 0;
 	}

@@ -15,6 +15,7 @@
 #include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/fpu/api.h>
+#include <asm/fsgsbase.h>
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
 #include <asm/segment.h>
@@ -120,64 +121,88 @@ static void write_host_constants(void)
 
 static void save_host_thread(struct vmx_vcpu *vmx)
 {
+	unsigned long fs_base = x86_fsbase_read_cpu();
+
 	savesegment(ds, vmx->host_ds);
 	savesegment(es, vmx->host_es);
 	savesegment(fs, vmx->host_fs);
 	savesegment(gs, vmx->host_gs);
-	rdmsrl(MSR_FS_BASE, vmx->host_fs_base);
-	vmcs_write_nat(VMCS_HOST_FS_BASE, vmx->host_fs_base);
-	rdmsrl(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs);
+	if (fs_base != vmx->host_fs_base)
+		vmcs_write_nat(VMCS_HOST_FS_BASE, fs_base);
+	vmx->host_fs_base = fs_base;
+	vmx->host_kernel_gs = vmx_read_msr(MSR_KERNEL_GS_BASE);
 	native_store_gdt(&vmx->host_gdt);
 	vmx->host_saved = true;
 }
 
 /* A guest's value replaces the host's in an MSR that no host kernel code depends on. */
-static void swap_msr(u32 msr, u64 from, u64 to)
+static __always_inline void swap_msr(u32 msr, u64 from, u64 to)
 {
 	if (from != to)
-		wrmsrl(msr, to);
+		vmx_write_msr(msr, to);
+}
+
+static void swap_syscall_msrs(const struct x86_syscall_msrs *from,
+			      const struct x86_syscall_msrs *to)
+{
+	swap_msr(MSR_STAR, from->star, to->star);
+	swap_msr(MSR_LSTAR, from->lstar, to->lstar);
+	swap_msr(MSR_CSTAR, from->cstar, to->cstar);
+	swap_msr(MSR_SYSCALL_MASK, from->fmask, to->fmask);
+}
+
+/* They stay the host's as long as EFER.SCE keeps the guest from SYSCALL and SYSRET. */
+void vmx_load_syscall_msrs(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (vmx->syscall_loaded || !(vcpu->arch.efer & EFER_SCE))
+		return;
+	vmx->syscall_loaded = true;
+	swap_syscall_msrs(&this_cpu_ptr(&vmx_cpu)->host.syscall, &vcpu->arch.msr.syscall);
+}
+
+void vmx_put_syscall_msrs(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (!vmx->syscall_loaded)
+		return;
+	vmx->syscall_loaded = false;
+	swap_syscall_msrs(&vcpu->arch.msr.syscall, &this_cpu_ptr(&vmx_cpu)->host.syscall);
 }
 
 static void load_guest_msrs(struct vcpu *vcpu, const struct vmx_host_msrs *host)
 {
 	const struct x86_msrs *m = &vcpu->arch.msr;
 
-	swap_msr(MSR_STAR, host->star, m->star);
-	swap_msr(MSR_LSTAR, host->lstar, m->lstar);
-	swap_msr(MSR_CSTAR, host->cstar, m->cstar);
-	swap_msr(MSR_SYSCALL_MASK, host->fmask, m->fmask);
+	vmx_load_syscall_msrs(vcpu);
 	if (boot_cpu_has(X86_FEATURE_RDTSCP))
 		swap_msr(MSR_TSC_AUX, host->tsc_aux, m->tsc_aux);
-	wrmsrl(MSR_KERNEL_GS_BASE, m->kernel_gs_base);
+	vmx_write_msr(MSR_KERNEL_GS_BASE, m->kernel_gs_base);
 }
 
 static void load_host_msrs(struct vcpu *vcpu, const struct vmx_host_msrs *host)
 {
 	struct x86_msrs *m = &vcpu->arch.msr;
 
-	rdmsrl(MSR_KERNEL_GS_BASE, m->kernel_gs_base); /* SWAPGS changes it without an exit */
-	swap_msr(MSR_STAR, m->star, host->star);
-	swap_msr(MSR_LSTAR, m->lstar, host->lstar);
-	swap_msr(MSR_CSTAR, m->cstar, host->cstar);
-	swap_msr(MSR_SYSCALL_MASK, m->fmask, host->fmask);
+	/* SWAPGS changes it without an exit. */
+	m->kernel_gs_base = vmx_read_msr(MSR_KERNEL_GS_BASE);
+	vmx_put_syscall_msrs(vcpu);
 	if (boot_cpu_has(X86_FEATURE_RDTSCP))
 		swap_msr(MSR_TSC_AUX, m->tsc_aux, host->tsc_aux);
 }
 
-void backend_load(struct vcpu *vcpu, int cpu)
+/* On the CPU of @c; @moved: the VMCS is clear, and was active elsewhere if anywhere. */
+static void make_current(struct vcpu *vcpu, struct vmx_cpu *c, bool moved)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	struct vmx_cpu *c = per_cpu_ptr(&vmx_cpu, cpu);
 	unsigned long flags;
-	bool moved;
 
-	moved = smp_load_acquire(&vmx->cpu) != cpu;
-	if (moved)
-		vmcs_clear(vmx);
 	local_irq_save(flags);
 	if (moved) {
 		list_add(&vmx->node, &c->loaded);
-		vmx->cpu = cpu;
+		vmx->cpu = smp_processor_id();
 	}
 	if (!vmx_vmptrld(vmx->vmcs_pa))
 		pr_err_once("VMPTRLD failed\n");
@@ -187,12 +212,26 @@ void backend_load(struct vcpu *vcpu, int cpu)
 		vcpu_set_request(vcpu, REQ_TLB_FLUSH);
 		vcpu_set_request(vcpu, REQ_GUEST_TLB);
 	}
-	/* moved: ->last may be a vCPU that is gone, at whose address this one was made. */
-	if (moved || c->last != vmx) {
-		indirect_branch_prediction_barrier();
-		c->last = vmx;
-	}
+	indirect_branch_prediction_barrier();
+	c->last = vmx;
 	local_irq_restore(flags);
+}
+
+void backend_load(struct vcpu *vcpu, int cpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	struct vmx_cpu *c = per_cpu_ptr(&vmx_cpu, cpu);
+	bool moved;
+
+	moved = smp_load_acquire(&vmx->cpu) != cpu;
+	if (moved)
+		vmcs_clear(vmx);
+	/*
+	 * ->last ran here last, and its VMCS is still the current one. If moved it may be a vCPU
+	 * that is gone, at whose address this one was made.
+	 */
+	if (moved || c->last != vmx)
+		make_current(vcpu, c, moved);
 	save_host_thread(vmx);
 	load_guest_msrs(vcpu, &c->host);
 	idle_load(vmx);
@@ -220,7 +259,7 @@ void backend_put(struct vcpu *vcpu)
 	}
 	if (vmx->host_gs & ~3)
 		load_gs_index(vmx->host_gs);
-	wrmsrl(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs);
+	vmx_write_msr(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs);
 	if ((vmx->host_ds | vmx->host_es) & ~3) {
 		loadsegment(ds, vmx->host_ds);
 		loadsegment(es, vmx->host_es);
@@ -309,6 +348,7 @@ int backend_vcpu_init(struct vcpu *vcpu)
 	vmx->proc2 = vmx->vpid ? vmx_caps.proc2 : vmx_caps.proc2 & ~PROC2_VPID;
 	vmx->entry = vmx_caps.entry;
 	vmx->no_exits = vcpu->vm->arch.disabled_exits;
+	vmx->host_fs_base = ~0ull; /* not in the VMCS yet */
 	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
 	backend_open_msrs(vcpu);
 	pi_vcpu_init(vcpu);

@@ -7,6 +7,7 @@
 #define VMX_VMX_H
 
 #include <linux/list.h>
+#include <asm/msr.h>
 #include <asm/trapnr.h>
 #include <backend.h>
 #include "apicv.h"
@@ -37,7 +38,8 @@ int vmx_caps_init(void);
 
 /* Host MSRs that an entry replaces and vcpu_put() restores; the same for all threads of a CPU. */
 struct vmx_host_msrs {
-	u64 star, lstar, cstar, fmask, tsc_aux;
+	struct x86_syscall_msrs syscall;
+	u64 tsc_aux;
 };
 
 /* One physical CPU: host.c. */
@@ -45,7 +47,7 @@ struct vmx_cpu {
 	struct page *vmxon;
 	bool on;
 	struct list_head loaded; /* struct vmx_vcpu whose VMCS is active here; interrupts off */
-	struct vmx_vcpu *last;   /* ran here last: an IBPB is due when it changes */
+	struct vmx_vcpu *last;   /* ran here last, VMCS current: an IBPB is due when it changes */
 	struct vmx_host_msrs host;
 	unsigned long tr_base, gdt_base, idt_base, gs_base, sysenter_esp;
 };
@@ -67,6 +69,7 @@ struct vmx_vcpu {
 
 	/* host values that must be restored on put */
 	bool host_saved;
+	bool syscall_loaded; /* SYSCALL's MSRs are the guest's */
 	u16 host_ds, host_es, host_fs, host_gs;
 	u64 host_debugctl; /* with interrupts off, as the next one: backend_load_guest() */
 	u32 host_pkru;
@@ -145,7 +148,27 @@ static inline void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on)
 	vmx_set_control(&vmx->proc, VMCS_CTRL_PROC, bits, on);
 }
 
+/* Nobody who has VMX hides behind paravirt_ops, which make these calls of calls. */
+static __always_inline u64 vmx_read_msr(u32 msr)
+{
+	u32 low, high;
+
+	native_rdmsr(msr, low, high);
+	return low | (u64)high << 32;
+}
+
+static __always_inline void vmx_write_msr(u32 msr, u64 value)
+{
+	native_wrmsr(msr, (u32)value, (u32)(value >> 32));
+}
+
 /* --- vmcs.c --- */
+/*
+ * Preemption off, the vCPU loaded. Around a change of one of these MSRs, or of EFER.SCE: the host's
+ * are put back, then the guest's are loaded if it can use them.
+ */
+void vmx_put_syscall_msrs(struct vcpu *vcpu);
+void vmx_load_syscall_msrs(struct vcpu *vcpu);
 void vmcs_clear_loaded_here(void);     /* interrupts off: VMCLEAR all that is active on this CPU */
 void vmcs_clear(struct vmx_vcpu *vmx); /* from any CPU; sleeps not, waits for an IPI */
 
