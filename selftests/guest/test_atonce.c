@@ -10,6 +10,7 @@
 
 #define VECTOR       0x41
 #define TIMER_VECTOR 0x52
+#define SELF_VECTOR  0x63
 #define MSI_ADDRESS  0xfee00000u
 #define MSI_NMI      (4u << 8)
 #define TSC_ADJUST   0x3bu
@@ -32,6 +33,7 @@ enum kind {
 	DO_MMIO,
 	DO_NOTIFY,
 	DO_NOTIFY_MMIO,
+	DO_HLT, /* with an interrupt that waits */
 	KINDS
 };
 
@@ -61,6 +63,12 @@ static void on_tick(struct guest_frame *f)
 		first_tick = last_tick;
 	apic_write(APIC_EOI, 0);
 	apic_write(APIC_TMICT, TIMER_COUNT);
+}
+
+static void on_self(struct guest_frame *f)
+{
+	(void)f;
+	apic_write(APIC_EOI, 0);
 }
 
 static void send_to_nobody(void)
@@ -109,6 +117,11 @@ static void exit_by(enum kind kind)
 	case DO_NOTIFY_MMIO:
 		mmio_write32(GUEST_MMIO, 0);
 		break;
+	case DO_HLT:
+		cli();
+		apic_send_self(SELF_VECTOR);
+		sti_hlt();
+		break;
 	default:
 		asm volatile("vmcall" : "+a"(nr) : : "memory");
 	}
@@ -118,6 +131,7 @@ static void payload(uint64_t kind)
 {
 	guest_handler[VECTOR] = on_irq;
 	guest_handler[TIMER_VECTOR] = on_tick;
+	guest_handler[SELF_VECTOR] = on_self;
 	guest_handler[2] = on_nmi;
 	guest_pic_init(0xffff);
 	apic_enable();

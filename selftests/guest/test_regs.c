@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include "kvmtest.h"
 
+#define UD               6
 #define GP               13
 #define MC               18
 
@@ -270,6 +271,70 @@ static void xcr0_writes(void **state)
 	must(ioctl(v->fd, KVM_GET_XCRS, &xcrs));
 	assert_int_equal(xcrs.nr_xcrs, 1);
 	assert_int_equal(xcrs.xcrs[0].value, r->value[1]);
+	expect_done(v);
+}
+
+/* --- SYSCALL --- */
+
+/* Where it leads to: a number, and straight back. */
+extern char syscall_one[], syscall_two[];
+asm(".pushsection .text\n"
+    "syscall_one:\n\t"
+    "mov $1, %eax\n\t"
+    "jmp *%rcx\n"
+    "syscall_two:\n\t"
+    "mov $2, %eax\n\t"
+    "jmp *%rcx\n"
+    ".popsection");
+
+static uint64_t reached;
+
+static void do_syscall(void)
+{
+	asm volatile("syscall" : "=a"(reached) : : "rcx", "r11", "memory");
+}
+
+static uint64_t syscall_reaches(void)
+{
+	do_syscall();
+	return reached;
+}
+
+/* Its MSRs count as soon as EFER.SCE is set, and whenever they change, before an exit and after. */
+static void syscall_payload(uint64_t arg)
+{
+	uint64_t off = rdmsr(MSR_EFER) & ~EFER_SCE, on = off | EFER_SCE;
+
+	(void)arg;
+	wrmsr(MSR_EFER, off);
+	wrmsr(MSR_STAR, (uint64_t)GUEST_CS << 32);
+	wrmsr(MSR_FMASK, 0);
+	wrmsr(MSR_LSTAR, (uintptr_t)syscall_one);
+	guest_assert_eq(guest_catch(do_syscall, NULL), UD);
+	guest_sync(1);
+	wrmsr(MSR_EFER, on);
+	guest_assert_eq(syscall_reaches(), 1);
+	wrmsr(MSR_LSTAR, (uintptr_t)syscall_two);
+	guest_assert_eq(syscall_reaches(), 2);
+	guest_sync(2);
+	guest_assert_eq(syscall_reaches(), 2);
+	wrmsr(MSR_EFER, off);
+	guest_assert_eq(guest_catch(do_syscall, NULL), UD);
+	wrmsr(MSR_LSTAR, (uintptr_t)syscall_one);
+	guest_assert_eq(rdmsr(MSR_LSTAR), (uintptr_t)syscall_one);
+	guest_sync(3);
+	wrmsr(MSR_EFER, on);
+	guest_assert_eq(syscall_reaches(), 1);
+}
+
+static void syscall_follows_efer(void **state)
+{
+	struct vcpu *v = guest_new_irqchip(syscall_payload, 0);
+
+	(void)state;
+	expect_sync(v, 1);
+	expect_sync(v, 2);
+	expect_sync(v, 3);
 	expect_done(v);
 }
 
@@ -693,6 +758,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(cr8_writes),
 	TEST(efer_writes),
 	TEST(xcr0_writes),
+	TEST(syscall_follows_efer),
 	TEST(msr_faults),
 	TEST(probed_msrs_exist),
 	TEST(tsc_and_tsc_adjust),
