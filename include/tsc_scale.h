@@ -54,6 +54,22 @@ static inline u64 tsc_scale(u64 host_tsc, u64 ratio)
 	return (u64)((unsigned __int128)host_tsc * ratio >> TSC_RATIO_BITS);
 }
 
+/*
+ * The fewest ticks of the host in which the guest's TSC gains @ticks for certain; the other way
+ * than tsc_scale(), so rounded up. ~0: more than there are.
+ */
+static inline u64 tsc_host_ticks(u64 ticks, u64 ratio)
+{
+	u64 host;
+
+	if (ratio == TSC_RATIO_ONE)
+		return ticks;
+	if (ticks >> (64 - TSC_RATIO_BITS) >= ratio)
+		return ~0ULL;
+	host = mul_u64_u64_div_u64(ticks, TSC_RATIO_ONE, ratio);
+	return tsc_scale(host, ratio) < ticks ? host + 1 : host;
+}
+
 /* The guest's TSC when the host's is @host_tsc. */
 static inline u64 tsc_at(const struct tsc_map *map, u64 host_tsc)
 {

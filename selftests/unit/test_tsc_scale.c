@@ -133,6 +133,45 @@ static void a_product_is_rounded_down(void **unused)
 	assert_int_equal(tsc_scale(3, TSC_RATIO_ONE * 3 / 2), 4);
 }
 
+static void check_host_ticks(u64 ticks, u64 ratio)
+{
+	u128 exact = (((u128)ticks << TSC_RATIO_BITS) + ratio - 1) / ratio;
+
+	assert_int_equal(tsc_host_ticks(ticks, ratio), exact >> 64 ? ~0ULL : (u64)exact);
+}
+
+static void host_ticks_are_enough_and_no_more(void **unused)
+{
+	static const u64 edges[] = { 0,
+				     1,
+				     2,
+				     0xffff,
+				     1ULL << 16,
+				     1ULL << 32,
+				     TSC_RATIO_ONE - 1,
+				     TSC_RATIO_ONE,
+				     TSC_RATIO_ONE + 1,
+				     1ULL << 63,
+				     ~0ULL };
+
+	(void)unused;
+	for (size_t i = 0; i < ARRAY_SIZE(edges); i++)
+		for (size_t j = 1; j < ARRAY_SIZE(edges); j++)
+			check_host_ticks(edges[i], edges[j]);
+	for (int i = 0; i < 100000; i++) {
+		u64 ratio = tsc_ratio(any_khz(), any_khz()), now = any() >> any() % 64;
+		u64 ticks = any() >> any() % 64, host;
+
+		if (!ratio)
+			continue;
+		check_host_ticks(ticks, ratio);
+		host = tsc_host_ticks(ticks, ratio);
+		if (host != ~0ULL) /* whatever the fraction is that @now hides */
+			assert_true(tsc_scale(now + host, ratio) - tsc_scale(now, ratio) >= ticks ||
+				    now + host < now);
+	}
+}
+
 static void a_tsc_shows_what_it_is_set_to(void **unused)
 {
 	(void)unused;
@@ -208,6 +247,7 @@ int main(void)
 		cmocka_unit_test(a_ratio_that_does_not_fit_is_none),
 		cmocka_unit_test(neighbours_differ),
 		cmocka_unit_test(a_product_is_rounded_down),
+		cmocka_unit_test(host_ticks_are_enough_and_no_more),
 		cmocka_unit_test(a_tsc_shows_what_it_is_set_to),
 		cmocka_unit_test(a_guest_is_never_behind_its_frequency),
 		cmocka_unit_test(a_clock_is_as_precise_as_it_says),
