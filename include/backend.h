@@ -120,7 +120,8 @@ void backend_show_apicv(struct seq_file *m, struct vcpu *vcpu);
 
 /* --- state --- */
 
-/* backend_cache_reg(): see x86.h */
+/* backend_cache_reg(): see x86.h. The other: RIP, RFLAGS and control registers, all in one go. */
+void backend_cache_mode(struct vcpu *vcpu);
 void backend_set_cr0(struct vcpu *vcpu, u64 value);
 void backend_set_cr3(struct vcpu *vcpu, u64 value);
 void backend_set_cr4(struct vcpu *vcpu, u64 value);

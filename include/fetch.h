@@ -29,8 +29,12 @@ int fetch_insn(struct vcpu *vcpu, struct ginsn *insn);
  */
 const struct ginsn *fetch_again(struct vcpu *vcpu);
 
-/* Could that be, by RIP alone? Without vm->srcu. */
+/*
+ * Before vm->srcu is taken for that, a guess by RIP alone: is the instruction known, and was its
+ * last access for the kernel to make, not for userspace? Which was so says fetch_remember().
+ */
 bool fetch_may_know(struct vcpu *vcpu);
+void fetch_remember(const struct ginsn *known, bool here);
 
 void fetch_vcpu_destroy(struct vcpu *vcpu);
 

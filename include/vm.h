@@ -246,7 +246,6 @@ enum iobus_id { IOBUS_PIO = 0, IOBUS_MMIO = 1 };
 struct iodev;
 struct iodev_ops {
 	/* 0: done. -EOPNOTSUPP: not mine after all (datamatch failed); try the next. */
-	int (*read)(struct iodev *dev, struct vcpu *vcpu, u64 addr, int len, void *data);
 	int (*write)(struct iodev *dev, struct vcpu *vcpu, u64 addr, int len, const void *data);
 	void (*destroy)(struct iodev *dev); /* last reference gone, no reader left */
 };
@@ -263,10 +262,9 @@ int iobus_unregister_locked(struct vm *vm, enum iobus_id bus, struct iodev *dev)
 /* Could a device be at @addr? Caller holds srcu. */
 bool iobus_reaches(struct vcpu *vcpu, enum iobus_id bus, u64 addr);
 /*
- * 0: some device took the access; -EOPNOTSUPP: none did. Caller holds srcu; nothing sleeps, and
+ * 0: some device took the write; -EOPNOTSUPP: none did. Caller holds srcu; nothing sleeps, and
  * interrupts may be off.
  */
-int iobus_read(struct vcpu *vcpu, enum iobus_id bus, u64 addr, int len, void *data);
 int iobus_write(struct vcpu *vcpu, enum iobus_id bus, u64 addr, int len, const void *data);
 
 /* KVM_(UN)REGISTER_COALESCED_MMIO: virt/coalesced.c */

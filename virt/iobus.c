@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The PIO and MMIO buses: which of virt/'s devices (ioeventfds, coalesced zones) sits at an
- * address. Each bus is a sorted array that is replaced as a whole under slots_lock and read under
- * vm->srcu. Ranges may overlap: devices are asked from the highest start address down until one
- * accepts.
+ * address. They take writes; reads are userspace's. Each bus is a sorted array that is replaced as
+ * a whole under slots_lock and read under vm->srcu. Ranges may overlap: devices are asked from the
+ * highest start address down until one accepts.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
@@ -167,8 +167,7 @@ bool iobus_reaches(struct vcpu *vcpu, enum iobus_id id, u64 addr)
 	return below && bus->range[below - 1].reach >= addr;
 }
 
-static int iobus_access(struct vcpu *vcpu, enum iobus_id id, u64 addr, int len, void *in,
-			const void *out)
+int iobus_write(struct vcpu *vcpu, enum iobus_id id, u64 addr, int len, const void *data)
 {
 	struct vm *vm = vcpu->vm;
 	const struct iobus *bus = srcu_dereference(vm->bus[id], &vm->srcu);
@@ -176,27 +175,13 @@ static int iobus_access(struct vcpu *vcpu, enum iobus_id id, u64 addr, int len, 
 
 	for (i = iobus_below(bus, addr); i > 0 && bus->range[i - 1].reach >= addr; i--) {
 		const struct iobus_range *r = &bus->range[i - 1];
-		const struct iodev_ops *ops = r->dev->ops;
-		int ret = -EOPNOTSUPP;
+		int ret;
 
 		if (!range_takes(r, addr, len))
 			continue;
-		if (in && ops->read)
-			ret = ops->read(r->dev, vcpu, addr, len, in);
-		else if (out && ops->write)
-			ret = ops->write(r->dev, vcpu, addr, len, out);
+		ret = r->dev->ops->write(r->dev, vcpu, addr, len, data);
 		if (ret != -EOPNOTSUPP)
 			return ret;
 	}
 	return -EOPNOTSUPP;
-}
-
-int iobus_read(struct vcpu *vcpu, enum iobus_id id, u64 addr, int len, void *data)
-{
-	return iobus_access(vcpu, id, addr, len, data, NULL);
-}
-
-int iobus_write(struct vcpu *vcpu, enum iobus_id id, u64 addr, int len, const void *data)
-{
-	return iobus_access(vcpu, id, addr, len, NULL, data);
 }

@@ -44,6 +44,7 @@ struct fetch_memo {
 	struct fetch_word word[MEMO_WORDS]; /* in the order of reading: the tables' root is first */
 	u8 words;                           /* 0: not in use */
 	bool unfit;                         /* there were more, or it is not as above */
+	bool for_userspace;                 /* the last access was: a guess at the next */
 	struct ginsn insn;
 };
 
@@ -54,18 +55,17 @@ struct fetch_memos {
 
 static void fetch_regs_now(struct vcpu *vcpu, struct fetch_regs *r)
 {
-	*r = (struct fetch_regs){
-		.rip = vcpu_reg(vcpu, REG_RIP),
-		.cs_base = backend_segment_base(vcpu, SEG_CS),
-		.cr0 = vcpu_reg(vcpu, REG_CR0),
-		.cr3 = vcpu_reg(vcpu, REG_CR3),
-		.cr4 = vcpu_reg(vcpu, REG_CR4),
-		.efer = vcpu->arch.efer,
-		.slots = vm_slots(vcpu->vm)->generation,
-		.cs_ar = backend_segment_rights(vcpu, SEG_CS),
-		.cpl = backend_cpl(vcpu),
-		.vm86 = vcpu_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_VM,
-	};
+	backend_cache_mode(vcpu);
+	r->rip = vcpu_reg(vcpu, REG_RIP);
+	r->cs_base = backend_segment_base(vcpu, SEG_CS);
+	r->cr0 = vcpu_reg(vcpu, REG_CR0);
+	r->cr3 = vcpu_reg(vcpu, REG_CR3);
+	r->cr4 = vcpu_reg(vcpu, REG_CR4);
+	r->efer = vcpu->arch.efer;
+	r->slots = vm_slots(vcpu->vm)->generation;
+	r->cs_ar = backend_segment_rights(vcpu, SEG_CS);
+	r->cpl = backend_cpl(vcpu);
+	r->vm86 = vcpu_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_VM;
 }
 
 /* CR3 apart. */
@@ -143,7 +143,19 @@ unreadable:
 
 bool fetch_may_know(struct vcpu *vcpu)
 {
-	return memo_of(vcpu, vcpu_reg(vcpu, REG_RIP));
+	const struct fetch_memo *memo;
+
+	if (!vcpu->arch.fetch_memos)
+		return false;
+	memo = memo_of(vcpu, vcpu_reg(vcpu, REG_RIP));
+	return memo && !memo->for_userspace;
+}
+
+void fetch_remember(const struct ginsn *known, bool here)
+{
+	struct fetch_memo *memo = container_of((struct ginsn *)known, struct fetch_memo, insn);
+
+	memo->for_userspace = !here;
 }
 
 const struct ginsn *fetch_again(struct vcpu *vcpu)
@@ -183,6 +195,7 @@ static struct fetch_memo *memo_begin(struct vcpu *vcpu)
 	fetch_regs_now(vcpu, &memo->regs);
 	memo->words = 0;
 	memo->unfit = false;
+	memo->for_userspace = false;
 	return memo;
 }
 

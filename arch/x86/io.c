@@ -62,8 +62,7 @@ static bool device_read(struct vcpu *vcpu, gpa_t gpa, u32 len, void *data)
 		irqchip_lapic_read(chip, vcpu->index, offset_in_page(gpa), len, data);
 		return true;
 	}
-	return irqchip_mmio_read(chip, gpa, len, data) ||
-	       !iobus_read(vcpu, IOBUS_MMIO, gpa, len, data);
+	return irqchip_mmio_read(chip, gpa, len, data);
 }
 
 static bool device_write(struct vcpu *vcpu, gpa_t gpa, u32 len, const void *data)
@@ -82,8 +81,7 @@ static bool device_write(struct vcpu *vcpu, gpa_t gpa, u32 len, const void *data
 
 static bool port_read(struct vcpu *vcpu, u16 port, u32 len, void *data)
 {
-	return irqchip_pio_read(&vcpu->vm->chip, port, len, data) ||
-	       !iobus_read(vcpu, IOBUS_PIO, port, len, data);
+	return irqchip_pio_read(&vcpu->vm->chip, port, len, data);
 }
 
 static bool port_write(struct vcpu *vcpu, u16 port, u32 len, const void *data)
@@ -640,14 +638,17 @@ static int move_by_userspace(struct vcpu *vcpu, struct x86_mmio *m, const struct
 	return exit_to_userspace_mmio(vcpu, gpa, insn->mem_size, &value, !is_load(insn));
 }
 
-/* Is there no memory, but perhaps a device that can be asked with interrupts off? */
-static bool device_at(struct vcpu *vcpu, gpa_t gpa)
+/* Is there perhaps a device that can be asked with interrupts off, and no memory? */
+static bool device_at(struct vcpu *vcpu, const struct data_access *a)
 {
-	if (memslot_find(vm_slots(vcpu->vm), gpa >> PAGE_SHIFT))
-		return false;
-	if (in_lapic_page(vcpu, gpa))
-		return !vcpu->arch.vapic.reporting; /* which may have to leave for userspace */
-	return irqchip_owns_address(&vcpu->vm->chip, gpa) || iobus_reaches(vcpu, IOBUS_MMIO, gpa);
+	if (in_lapic_page(vcpu, a->gpa)) {
+		if (vcpu->arch.vapic.reporting)
+			return false; /* it may have to leave for userspace */
+	} else if (!irqchip_owns_address(&vcpu->vm->chip, a->gpa)) {
+		if (!a->write || !iobus_reaches(vcpu, IOBUS_MMIO, a->gpa))
+			return false;
+	}
+	return !memslot_find(vm_slots(vcpu->vm), a->gpa >> PAGE_SHIFT);
 }
 
 bool io_mmio_at_once(struct vcpu *vcpu, const struct data_access *a)
@@ -656,10 +657,8 @@ bool io_mmio_at_once(struct vcpu *vcpu, const struct data_access *a)
 	bool done = false;
 	int idx;
 
-	if (!fetch_may_know(vcpu))
-		return false;
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	if (device_at(vcpu, a->gpa)) {
+	if (device_at(vcpu, a)) {
 		insn = known_move(vcpu, a);
 		done = insn && move_here(vcpu, insn, a->gpa);
 	}
@@ -678,8 +677,12 @@ int io_mmio(struct vcpu *vcpu, const struct data_access *a)
 	if (!m)
 		return -ENOMEM;
 	insn = a ? known_move(vcpu, a) : NULL;
-	if (insn)
-		return move_here(vcpu, insn, a->gpa) ? 1 : move_by_userspace(vcpu, m, insn, a->gpa);
+	if (insn) {
+		bool here = move_here(vcpu, insn, a->gpa);
+
+		fetch_remember(insn, here);
+		return here ? 1 : move_by_userspace(vcpu, m, insn, a->gpa);
+	}
 	r = decode_at_rip(vcpu, m);
 	if (r != 1)
 		return r ? 1 : 0;

@@ -82,7 +82,20 @@ bool vpic_output(const struct vpic *pic);
 u8 vpic_ack(struct vpic *pic, struct vpic_effect *fx);
 
 /* Is @port one of the six? */
-bool vpic_owns_port(u16 port);
+static inline bool vpic_owns_port(u16 port)
+{
+	switch (port) {
+	case VPIC_MASTER_CMD:
+	case VPIC_MASTER_DATA:
+	case VPIC_SLAVE_CMD:
+	case VPIC_SLAVE_DATA:
+	case VPIC_ELCR_MASTER:
+	case VPIC_ELCR_SLAVE:
+		return true;
+	default:
+		return false;
+	}
+}
 
 /* Guest access of one byte to a port of this device; a read can acknowledge (poll mode). */
 u8 vpic_pio_read(struct vpic *pic, u16 port, struct vpic_effect *fx);

@@ -340,21 +340,6 @@ static void write_elcr(struct vpic *pic, u32 which, u8 value)
 	chip->irr = (chip->irr & ~chip->elcr) | (chip->last & chip->elcr);
 }
 
-bool vpic_owns_port(u16 port)
-{
-	switch (port) {
-	case VPIC_MASTER_CMD:
-	case VPIC_MASTER_DATA:
-	case VPIC_SLAVE_CMD:
-	case VPIC_SLAVE_DATA:
-	case VPIC_ELCR_MASTER:
-	case VPIC_ELCR_SLAVE:
-		return true;
-	default:
-		return false;
-	}
-}
-
 void vpic_pio_write(struct vpic *pic, u16 port, u8 value, struct vpic_effect *fx)
 {
 	u32 which = port == VPIC_SLAVE_CMD || port == VPIC_SLAVE_DATA || port == VPIC_ELCR_SLAVE;

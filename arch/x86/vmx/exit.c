@@ -17,6 +17,7 @@
 #include <asm/trapnr.h>
 #include <arch.h>
 #include <cpuid.h>
+#include <fetch.h>
 #include "vmx.h"
 
 static u64 gpr(struct vcpu *vcpu, unsigned int n)
@@ -462,11 +463,15 @@ static int handle_ept_violation(struct vcpu *vcpu)
 	return ept_violation(vcpu, vmcs_read64(VMCS_EXIT_GUEST_PHYS), qual);
 }
 
+/* Most violations are by memory that is not mapped yet: they must not lose much time here. */
 static int handle_ept_violation_at_once(struct vcpu *vcpu)
 {
-	u64 qual = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
 	struct data_access a;
+	u64 qual;
 
+	if (!fetch_may_know(vcpu))
+		return 0;
+	qual = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
 	return !(qual & QUAL_EPT_NMI_UNBLOCK) && vmx_data_access(qual, &a) &&
 	       io_mmio_at_once(vcpu, &a);
 }

@@ -67,6 +67,15 @@ static __always_inline u64 quick_reg(struct vcpu *vcpu, enum vcpu_reg reg)
 	return vcpu->arch.regs[reg];
 }
 
+void backend_cache_mode(struct vcpu *vcpu)
+{
+	quick_reg(vcpu, REG_RIP);
+	quick_reg(vcpu, REG_RFLAGS);
+	quick_reg(vcpu, REG_CR0);
+	quick_reg(vcpu, REG_CR3);
+	quick_reg(vcpu, REG_CR4);
+}
+
 static void set_shadow(struct vcpu *vcpu, enum vcpu_reg reg, u64 value)
 {
 	vcpu->arch.regs[reg] = value;
