@@ -210,7 +210,7 @@ struct vm_arch {
 	/* APIC virtualization: arch/x86/vmx/apicv.c */
 	struct mutex apic_access_lock; /* the next two fields; taken with nothing but vm->srcu */
 	u32 no_page_vcpus;             /* vCPUs that would access the page itself */
-	bool apic_access_mapped;
+	bool apic_access_mapped; /* read by vCPUs without the lock */
 	struct page *apic_access_page;   /* NULL: not virtualized */
 	bool apicv_off_user;             /* debugfs: switched off for the VM */
 	u32 posting_devices;             /* under vm->bypass_lock; read by any context */

@@ -642,8 +642,9 @@ static int move_by_userspace(struct vcpu *vcpu, struct x86_mmio *m, const struct
 static bool device_at(struct vcpu *vcpu, const struct data_access *a)
 {
 	if (in_lapic_page(vcpu, a->gpa)) {
-		if (vcpu->arch.vapic.reporting)
-			return false; /* it may have to leave for userspace */
+		/* It may have to leave for userspace; or be mapped, and cause no more exits. */
+		if (vcpu->arch.vapic.reporting || READ_ONCE(vcpu->vm->arch.apic_access_mapped))
+			return false;
 	} else if (!irqchip_owns_address(&vcpu->vm->chip, a->gpa)) {
 		if (!a->write || !iobus_reaches(vcpu, IOBUS_MMIO, a->gpa))
 			return false;

@@ -168,7 +168,7 @@ static void settle_access_page(struct vcpu *vcpu, bool tolerates)
 	map = !arch->no_page_vcpus;
 	if (map != arch->apic_access_mapped)
 		ept_map_apic_access(vcpu->vm, map);
-	arch->apic_access_mapped = map;
+	WRITE_ONCE(arch->apic_access_mapped, map);
 	mutex_unlock(&arch->apic_access_lock);
 }
 
