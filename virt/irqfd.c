@@ -15,6 +15,7 @@
 #include <linux/kernel.h>
 #include <linux/poll.h>
 #include <linux/rculist.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -38,6 +39,7 @@ struct irqfd {
 	wait_queue_entry_t wait;
 	struct work_struct shutdown;
 	struct bypass bypass; /* a device may do without us */
+	atomic64_t signals;   /* for debugfs */
 
 	struct eventfd_ctx *resamplefd; /* NULL: edge-triggered */
 	struct resampler *resampler;
@@ -53,6 +55,7 @@ static struct workqueue_struct *shutdown_wq;
 
 static void irqfd_raise(struct irqfd *irqfd)
 {
+	atomic64_inc(&irqfd->signals);
 	if (irqfd->resampler)
 		arch_set_gsi(irqfd->vm, irqfd->gsi, IRQ_SOURCE_RESAMPLE, true);
 	else
@@ -392,6 +395,17 @@ void irqfd_release(struct vm *vm)
 	/* Also those that an EPOLLHUP took off the list. */
 	flush_workqueue(shutdown_wq);
 	bypass_release(vm);
+}
+
+void irqfd_show(struct seq_file *m, struct vm *vm)
+{
+	struct irqfd *irqfd;
+
+	spin_lock_irq(&vm->irqfd_lock);
+	list_for_each_entry (irqfd, &vm->irqfds, node)
+		seq_printf(m, "gsi %u %s signals %lld\n", irqfd->gsi,
+			   irqfd->resampler ? "level" : "edge", atomic64_read(&irqfd->signals));
+	spin_unlock_irq(&vm->irqfd_lock);
 }
 
 int irqfd_module_init(void)

@@ -150,6 +150,13 @@ static int vm_stats_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(vm_stats);
 
+static int vm_irqfds_show(struct seq_file *m, void *v)
+{
+	irqfd_show(m, m->private);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(vm_irqfds);
+
 static int vcpu_stats_show(struct seq_file *m, void *v)
 {
 	return show_sum(m, sum_vcpu, m->private);
@@ -178,6 +185,7 @@ void stats_add_vm(struct vm *vm)
 	snprintf(name, sizeof(name), "%d-%llu", task_pid_nr(current), number);
 	vm->debugfs = debugfs_create_dir(name, root);
 	debugfs_create_file("stats", 0444, vm->debugfs, vm, &vm_stats_fops);
+	debugfs_create_file("irqfds", 0444, vm->debugfs, vm, &vm_irqfds_fops);
 	arch_add_vm_debugfs(vm);
 }
 

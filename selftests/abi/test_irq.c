@@ -6,6 +6,7 @@
  */
 #include <sys/eventfd.h>
 #include "kvmtest.h"
+#include "stats.h"
 
 static int event_fd(void)
 {
@@ -349,6 +350,37 @@ static void irqfd_absurd_gsi(void **state)
 	close((int)irqfd.fd);
 }
 
+/* What debugfs says of them: GSI, kind, and each signal, also that of before it was an irqfd. */
+static void irqfds_are_listed(void **state)
+{
+	struct vm *vm = vm_create_irqchip();
+	struct kvm_irqfd edge = { .fd = (uint32_t)event_fd(), .gsi = 5 };
+	struct kvm_irqfd level = {
+		.fd = (uint32_t)event_fd(),
+		.gsi = 6,
+		.flags = KVM_IRQFD_FLAG_RESAMPLE,
+		.resamplefd = (uint32_t)event_fd(),
+	};
+	uint64_t one = 1;
+	char text[256];
+
+	(void)state;
+	need_apicvisor();
+	assert_int_equal(read_vm_debugfs("irqfds", text, sizeof(text)), 0);
+	assert_int_equal(write((int)edge.fd, &one, 8), 8);
+	must(ioctl(vm->fd, KVM_IRQFD, &edge));
+	must(ioctl(vm->fd, KVM_IRQFD, &level));
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(write((int)edge.fd, &one, 8), 8);
+	read_vm_debugfs("irqfds", text, sizeof(text));
+	assert_string_equal(text, "gsi 5 edge signals 3\ngsi 6 level signals 0\n");
+	close((int)edge.fd); /* the last close ends it */
+	read_vm_debugfs("irqfds", text, sizeof(text));
+	assert_string_equal(text, "gsi 6 level signals 0\n");
+	close((int)level.fd);
+	close((int)level.resamplefd);
+}
+
 /* The eventfd closed under its irqfd, the routing replaced, the VM gone first: any order (I10). */
 static void irqfd_orders_of_disposal(void **state)
 {
@@ -468,6 +500,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(routing_of_4096_entries),
 	TEST(irqfd_arguments),
 	TEST(irqfd_absurd_gsi),
+	STATS_TEST(irqfds_are_listed),
 	TEST(irqfd_orders_of_disposal),
 	TEST(ioeventfd_arguments),
 	TEST(ioeventfds_are_many_but_bounded),

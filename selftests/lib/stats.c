@@ -91,29 +91,38 @@ void need_apicvisor(void)
 		skip_because("about apicvisor's features and statistics");
 }
 
-void read_debugfs(struct vcpu *v, const char *name, char *text, size_t size)
+size_t read_vm_debugfs(const char *name, char *text, size_t size)
 {
 	char pattern[128];
 	glob_t found;
-	size_t n = 0;
-	int index = 0;
+	size_t n;
 	FILE *f;
 
-	while (v->vm->vcpu[index] != v)
-		index++;
-	snprintf(pattern, sizeof(pattern), "/sys/kernel/debug/apicvisor/%d-*/vcpu%d/%s", getpid(),
-		 index, name);
+	snprintf(pattern, sizeof(pattern), "/sys/kernel/debug/apicvisor/%d-*/%s", getpid(), name);
 	if (glob(pattern, 0, NULL, &found) || found.gl_pathc != 1)
 		fail_msg("%s: there is not exactly one", pattern);
 	f = fopen(found.gl_pathv[0], "re");
-	if (f) {
-		n = fread(text, 1, size - 1, f);
-		fclose(f);
-	}
 	globfree(&found);
-	if (!n || n == size - 1)
+	if (!f)
+		fail_msg("%s: %s", pattern, strerror(errno));
+	n = fread(text, 1, size - 1, f);
+	if (ferror(f) || n == size - 1)
 		fail_msg("%s can't be read", pattern);
+	fclose(f);
 	text[n] = 0;
+	return n;
+}
+
+void read_debugfs(struct vcpu *v, const char *name, char *text, size_t size)
+{
+	char file[32];
+	int index = 0;
+
+	while (v->vm->vcpu[index] != v)
+		index++;
+	snprintf(file, sizeof(file), "vcpu%d/%s", index, name);
+	if (!read_vm_debugfs(file, text, size))
+		fail_msg("%s is empty", file);
 }
 
 int write_vm_debugfs(const char *name, const char *text)

@@ -29,7 +29,9 @@ int stats_setup(void **state);
 #define STATS_TEST(f) cmocka_unit_test_setup_teardown(f, stats_setup, test_teardown)
 void need_apicvisor(void);
 
-/* A file of the vCPU's in debugfs. The process has one VM at that time. */
+/* A file of the VM's in debugfs, as a string; its length. The process has one VM at that time. */
+size_t read_vm_debugfs(const char *name, char *text, size_t size);
+/* The same of a vCPU's, which has something to say. */
 void read_debugfs(struct vcpu *v, const char *name, char *text, size_t size);
 /* Write a file of the VM's in debugfs; 0 or -errno. The process has one VM. Any thread. */
 int write_vm_debugfs(const char *name, const char *text);
