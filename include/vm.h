@@ -283,7 +283,7 @@ void irqfd_init(struct vm *vm);
 int irqfd_ioctl(struct vm *vm, const struct kvm_irqfd *args);
 void irqfd_release(struct vm *vm);
 struct seq_file;
-/* A line for each: its GSI, its kind, how often it was signalled. A device that bypasses it is not. */
+/* A line for each: its GSI, its kind, how often it was signalled; not so by a bypassing device. */
 void irqfd_show(struct seq_file *m, struct vm *vm);
 /* An acknowledge of chip @chip's pin @pin: de-assert and signal resamplers. Any context. */
 void irqfd_acked(struct vm *vm, u32 chip, u32 pin);
