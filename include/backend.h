@@ -47,7 +47,7 @@ void backend_put(struct vcpu *vcpu);
 bool backend_sync_apic(struct vcpu *vcpu);
 /*
  * A timer that makes a running guest exit: can it be used for the LAPIC's? Then, interrupts off and
- * ->mode IN_GUEST, load it for arch.timer_ns; what has come due by now gets to the LAPIC instead.
+ * ->mode IN_GUEST, load it for that deadline; what has come due by now gets to the LAPIC instead.
  */
 bool backend_has_timer(struct vcpu *vcpu);
 void backend_set_timer(struct vcpu *vcpu);

@@ -163,9 +163,9 @@ struct vcpu_arch {
 	u32 *apic_page;     /* its register page */
 	u64 apic_base;      /* IA32_APIC_BASE without an in-kernel APIC */
 	struct hrtimer apic_timer;
-	u64 timer_ns;        /* the LAPIC timer's deadline as the core has last told it; 0: none */
-	bool timer_by_entry; /* VM entries look at it, not ->apic_timer; the vCPU's thread */
-	struct x86_vapic vapic;         /* the vCPU's thread */
+	bool timer_moved;       /* the LAPIC timer's deadline; set by any context */
+	bool timer_by_entry;    /* VM entries look at it, not ->apic_timer; the vCPU's thread */
+	struct x86_vapic vapic; /* the vCPU's thread */
 	DECLARE_BITMAP(eoi_exits, 256); /* split irqchip: EOIs to report. The vCPU's thread */
 
 	u32 mp_state; /* KVM_MP_STATE_*; the vCPU's thread, or others under vcpu->lock */

@@ -77,7 +77,7 @@ static void host_lapic_timer(void *ctx, u32 index, u64 deadline_ns)
 {
 	struct vcpu *vcpu = vcpu_at(ctx, index);
 
-	WRITE_ONCE(vcpu->arch.timer_ns, deadline_ns);
+	WRITE_ONCE(vcpu->arch.timer_moved, true);
 	smp_mb(); /* what the core has changed before ->timer_by_entry; irqchip_host_keep_timer() */
 	if (!READ_ONCE(vcpu->arch.timer_by_entry))
 		set_timer(&vcpu->arch.apic_timer, deadline_ns);

@@ -270,6 +270,12 @@ int irqchip_deliver(struct irqchip *chip, const struct irq_msg *msg, int from);
 /* The LAPIC timer of @vcpu has fired (hrtimer context): accept its vector, re-arm if periodic. */
 void irqchip_lapic_timer_fired(struct irqchip *chip, u32 vcpu);
 
+/*
+ * The same in the vCPU's own thread, which runs the guest, where the host knows that it will be
+ * @at_ns at the earliest when the guest runs on.
+ */
+void irqchip_lapic_timer_comes(struct irqchip *chip, u32 vcpu, u64 at_ns);
+
 /* PIT channel 0's timer has fired. */
 void irqchip_pit_timer_fired(struct irqchip *chip);
 

@@ -199,6 +199,8 @@ void vlapic_take_extint(struct vlapic *apic);
 /* Latch errors for ESR, and raise the error interrupt. @bits: LAPIC_ESR_*. */
 enum irq_notify vlapic_error(struct vlapic *apic, u32 bits);
 
+/* The timer has expired: accept its interrupt, if it is not masked. */
+enum irq_notify vlapic_timer_interrupt(struct vlapic *apic);
 /* Settle the timer at @now_ns, and accept its interrupt if it has expired and is not masked. */
 enum irq_notify vlapic_timer_poll(struct vlapic *apic, u64 now_ns);
 
@@ -326,9 +328,13 @@ u64 vlapic_timer_tick_ns(const struct vlapic *apic);
  * periods went by; the caller then owes the LVT timer interrupt. Any context.
  */
 bool vlapic_timer_settle(struct vlapic *apic, u64 now_ns);
+/* The same by the owner while it runs the guest: IA32_TSC_DEADLINE tells of the expiry at once. */
+bool vlapic_timer_settle_running(struct vlapic *apic, u64 now_ns);
 
 /* When the host must call irqchip_lapic_timer_fired(); 0: no need. Any context. */
 u64 vlapic_timer_host_deadline(struct vlapic *apic);
+/* The same; *@guest_tsc: what the guest's TSC reads at that moment, if that is what counts, or 0. */
+u64 vlapic_timer_moment(struct vlapic *apic, u64 *guest_tsc);
 
 /* Current count (TMCCT). Settle first. */
 u32 vlapic_timer_count(struct vlapic *apic, u64 now_ns);
@@ -341,7 +347,8 @@ bool vlapic_timer_running(struct vlapic *apic);
 void vlapic_timer_write_initial(struct vlapic *apic, u32 count, u64 now_ns);
 void vlapic_timer_write_divide(struct vlapic *apic, u32 tdcr, u64 now_ns);
 void vlapic_timer_write_lvt(struct vlapic *apic, u32 lvt);
-void vlapic_timer_write_tsc(struct vlapic *apic, u64 deadline, u64 now_ns, u64 guest_tsc);
+/* This one is the guest's, and settles by itself: true if the timer interrupt is due. */
+bool vlapic_timer_write_tsc(struct vlapic *apic, u64 deadline, u64 now_ns, u64 guest_tsc);
 /* LVT timer, TMICT and TDCR were written to the page directly (reset): they are in force now. */
 void vlapic_timer_adopt(struct vlapic *apic);
 /* Forget deadline and IA32_TSC_DEADLINE; or only stop, to be restored below. */

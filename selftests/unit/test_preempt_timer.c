@@ -103,6 +103,37 @@ static void only_a_wrong_rate_is_suspicious(void **state)
 	}
 }
 
+/* A way that takes @ticks each time: from no lead at all to that one. */
+static u32 settled_lead(s64 ticks)
+{
+	u32 lead = 0;
+	int i;
+
+	for (i = 0; i < 50; i++)
+		lead = preempt_timer_lead(lead, ticks - lead);
+	return lead;
+}
+
+static void the_lead_follows_and_is_bounded(void **state)
+{
+	s64 late;
+	u32 lead;
+
+	(void)state;
+	for (late = 0; late <= PREEMPT_TIMER_MAX_LEAD; late += 13) {
+		assert_in_range(settled_lead(late), late > 3 ? late - 3 : 0, late);
+		assert_int_equal(preempt_timer_lead(settled_lead(late), -late),
+				 settled_lead(late) - late / 4);
+	}
+	for (lead = 0; lead <= PREEMPT_TIMER_MAX_LEAD; lead += 13)
+		for (late = -3 * PREEMPT_TIMER_MAX_LEAD; late < 3 * PREEMPT_TIMER_MAX_LEAD;
+		     late += 7)
+			assert_in_range(preempt_timer_lead(lead, late), 0, PREEMPT_TIMER_MAX_LEAD);
+	/* What was held up says nothing of the way. */
+	assert_int_equal(preempt_timer_lead(500, 1000000), 500);
+	assert_int_equal(preempt_timer_lead(500, -1000000), 500);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -111,6 +142,7 @@ int main(void)
 		cmocka_unit_test(a_far_deadline_fills_the_count),
 		cmocka_unit_test(ns_become_ticks_rounded_up),
 		cmocka_unit_test(only_a_wrong_rate_is_suspicious),
+		cmocka_unit_test(the_lead_follows_and_is_bounded),
 	};
 
 	return cmocka_run_group_tests_name("preempt_timer", tests, NULL, NULL);

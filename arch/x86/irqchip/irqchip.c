@@ -589,6 +589,18 @@ void irqchip_lapic_timer_fired(struct irqchip *chip, u32 vcpu)
 		bus_arm_lapic_timer(chip, apic);
 }
 
+void irqchip_lapic_timer_comes(struct irqchip *chip, u32 vcpu, u64 at_ns)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+
+	if (!apic)
+		return;
+	if (vlapic_timer_settle_running(apic, max(bus_now(chip), at_ns)))
+		bus_notify(chip, apic, vlapic_timer_interrupt(apic));
+	if (vlapic_timer_host_deadline(apic))
+		bus_arm_lapic_timer(chip, apic);
+}
+
 void bus_arm_pit_timer(struct irqchip *chip)
 {
 	u64 deadline;

@@ -101,10 +101,8 @@ static void write_tsc_deadline(struct irqchip *chip, struct vlapic *apic, u64 va
 		bus_notify(chip, apic, NOTIFY_KICK); /* it takes effect when the vCPU looks */
 	} else {
 		tsc = chip->host->guest_tsc(chip->ctx, apic->index, &now);
-		bus_notify(chip, apic, vlapic_timer_poll(apic, now));
-		vlapic_timer_write_tsc(apic, value, now, tsc);
-		bus_notify(chip, apic,
-			   vlapic_timer_poll(apic, now)); /* perhaps it lies in the past */
+		if (vlapic_timer_write_tsc(apic, value, now, tsc))
+			bus_notify(chip, apic, vlapic_timer_interrupt(apic));
 	}
 	fx->what |= VLAPIC_FX_TIMER;
 }

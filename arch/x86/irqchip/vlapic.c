@@ -44,13 +44,14 @@ static bool bank_test(const struct vlapic *apic, u32 bank, u8 vector)
 
 static int bank_highest(const struct vlapic *apic, u32 bank)
 {
-	int word;
+	const u32 *reg = &apic->regs[bank_offset(bank, 255) / 4];
+	int first;
 
-	for (word = 7; word >= 0; word--) {
-		u32 bits = vlapic_reg(apic, bank + word * 0x10);
+	for (first = 224; first >= 0; first -= 32, reg -= 4) {
+		u32 bits = READ_ONCE(*reg);
 
 		if (bits)
-			return word * 32 + (int)__fls(bits);
+			return first + (int)__fls(bits);
 	}
 	return -1;
 }
@@ -66,7 +67,7 @@ void vlapic_fold(struct vlapic *apic)
 		return;
 	/* Hints first, then the bits: a sender sets them in the other order. */
 	if (unlikely(staged)) {
-		env_and_u32(&apic->look, ~(u32)VLAPIC_LOOK_STAGED);
+		env_clear_u32(&apic->look, VLAPIC_LOOK_STAGED);
 		apic->stale |= VLAPIC_STALE_EOIS;
 	}
 	posted_acknowledge(apic->posted);
@@ -354,14 +355,19 @@ bool vlapic_raise_lvt(struct vlapic *apic, u32 lvt, struct irq_msg *msg)
 	return true;
 }
 
-enum irq_notify vlapic_timer_poll(struct vlapic *apic, u64 now_ns)
+enum irq_notify vlapic_timer_interrupt(struct vlapic *apic)
 {
 	enum irq_notify how = NOTIFY_NONE;
 	struct irq_msg msg;
 
-	if (vlapic_timer_settle(apic, now_ns) && vlapic_lvt_message(apic, LAPIC_LVT_TIMER, &msg))
+	if (vlapic_lvt_message(apic, LAPIC_LVT_TIMER, &msg))
 		(void)accept_fixed(apic, &msg, &how);
 	return how;
+}
+
+enum irq_notify vlapic_timer_poll(struct vlapic *apic, u64 now_ns)
+{
+	return vlapic_timer_settle(apic, now_ns) ? vlapic_timer_interrupt(apic) : NOTIFY_NONE;
 }
 
 bool vlapic_take_init(struct vlapic *apic)

@@ -54,60 +54,96 @@ static u64 period_ns(const struct vlapic *apic)
 	return apic->timer.initial * vlapic_timer_tick_ns(apic);
 }
 
-bool vlapic_timer_settle(struct vlapic *apic, u64 now_ns)
+static void next_period_locked(struct vlapic *apic, u64 now_ns)
 {
 	struct vlapic_timer *t = &apic->timer;
+	u64 period = period_ns(apic);
+
+	if (!period) {
+		t->deadline_ns = 0;
+		return;
+	}
+	/* However many periods went by: one interrupt, one division. */
+	t->deadline_ns += (div64_u64(now_ns - t->deadline_ns, period) + 1) * period;
+	t->not_before_ns = now_ns + VLAPIC_MIN_PERIOD_NS;
+}
+
+/* @running: the owner asks, and nobody saves the registers before the guest runs on. */
+static bool settle_locked(struct vlapic *apic, u64 now_ns, bool running)
+{
+	struct vlapic_timer *t = &apic->timer;
+
+	if (!t->deadline_ns || now_ns < t->deadline_ns)
+		return false;
+	if (vlapic_timer_mode(apic) == LAPIC_TIMER_PERIODIC) {
+		next_period_locked(apic, now_ns);
+		return true;
+	}
+	t->deadline_ns = 0;
+	if (vlapic_timer_mode(apic) != LAPIC_TIMER_TSC_DEADLINE)
+		return true;
+	if (running) {
+		t->tsc_deadline = 0;
+		return true;
+	}
+	/*
+	 * The guest sees the MSR cleared, but not before the owner has looked: a host that saved
+	 * the registers first and the MSR later must not find neither the interrupt nor the
+	 * deadline.
+	 */
+	t->tsc_expired = true;
+	env_set_u32(&apic->look, VLAPIC_LOOK_TIMER);
+	return true;
+}
+
+bool vlapic_timer_settle(struct vlapic *apic, u64 now_ns)
+{
 	unsigned long flags;
 	bool expired;
-	u64 period;
 
-	irq_lock(&t->lock, flags);
-	expired = t->deadline_ns && now_ns >= t->deadline_ns;
-	if (expired) {
-		switch (vlapic_timer_mode(apic)) {
-		case LAPIC_TIMER_PERIODIC:
-			period = period_ns(apic);
-			if (!period) {
-				t->deadline_ns = 0;
-				break;
-			}
-			/* However many periods went by: one interrupt, one division. */
-			t->deadline_ns += (div64_u64(now_ns - t->deadline_ns, period) + 1) * period;
-			t->not_before_ns = now_ns + VLAPIC_MIN_PERIOD_NS;
-			break;
-		case LAPIC_TIMER_TSC_DEADLINE:
-			/*
-			 * The guest sees the MSR cleared, but not before the owner has looked: a
-			 * host that saved the registers first and the MSR later must not find
-			 * neither the interrupt nor the deadline.
-			 */
-			t->tsc_expired = true;
-			env_or_u32(&apic->look, VLAPIC_LOOK_TIMER);
-			fallthrough;
-		default:
-			t->deadline_ns = 0;
-		}
-	}
-	irq_unlock(&t->lock, flags);
+	irq_lock(&apic->timer.lock, flags);
+	expired = settle_locked(apic, now_ns, false);
+	irq_unlock(&apic->timer.lock, flags);
 	return expired;
 }
 
-u64 vlapic_timer_host_deadline(struct vlapic *apic)
+bool vlapic_timer_settle_running(struct vlapic *apic, u64 now_ns)
+{
+	unsigned long flags;
+	bool expired;
+
+	irq_lock(&apic->timer.lock, flags);
+	expired = settle_locked(apic, now_ns, true);
+	irq_unlock(&apic->timer.lock, flags);
+	return expired;
+}
+
+u64 vlapic_timer_moment(struct vlapic *apic, u64 *guest_tsc)
 {
 	struct vlapic_timer *t = &apic->timer;
+	enum lapic_timer_mode mode;
 	unsigned long flags;
 	u64 deadline;
 
 	irq_lock(&t->lock, flags);
+	mode = vlapic_timer_mode(apic);
 	deadline = t->deadline_ns;
 	/* Nobody hears a masked expiry, and settling can be done when someone asks. */
 	if (t->lvt & LAPIC_LVT_MASKED)
 		deadline = 0;
 	/* The count runs at the guest's rate; only the host's interrupts are rationed. */
-	if (deadline && vlapic_timer_mode(apic) == LAPIC_TIMER_PERIODIC)
+	if (deadline && mode == LAPIC_TIMER_PERIODIC)
 		deadline = max(deadline, t->not_before_ns);
+	*guest_tsc = mode == LAPIC_TIMER_TSC_DEADLINE ? t->tsc_deadline : 0;
 	irq_unlock(&t->lock, flags);
 	return deadline;
+}
+
+u64 vlapic_timer_host_deadline(struct vlapic *apic)
+{
+	u64 guest_tsc;
+
+	return vlapic_timer_moment(apic, &guest_tsc);
 }
 
 static u32 count_locked(const struct vlapic *apic, u64 now_ns)
@@ -224,20 +260,24 @@ static u64 tsc_to_ns(const struct vlapic *apic, u64 deadline, u64 now_ns, u64 gu
 	return now_ns + ms * NS_PER_MS + div64_u64(rest * NS_PER_MS + khz - 1, khz);
 }
 
-void vlapic_timer_write_tsc(struct vlapic *apic, u64 deadline, u64 now_ns, u64 guest_tsc)
+bool vlapic_timer_write_tsc(struct vlapic *apic, u64 deadline, u64 now_ns, u64 guest_tsc)
 {
 	struct vlapic_timer *t = &apic->timer;
 	unsigned long flags;
+	bool expired;
 
 	irq_lock(&t->lock, flags);
+	expired = settle_locked(apic, now_ns, true); /* what came before this write */
 	/* In the other modes the MSR reads 0 and ignores writes. */
 	if (vlapic_timer_mode(apic) == LAPIC_TIMER_TSC_DEADLINE) {
 		stop_locked(t);
 		t->tsc_deadline = deadline;
 		if (deadline)
 			t->deadline_ns = tsc_to_ns(apic, deadline, now_ns, guest_tsc);
+		expired |= settle_locked(apic, now_ns, true); /* perhaps it lies in the past */
 	}
 	irq_unlock(&t->lock, flags);
+	return expired;
 }
 
 void vlapic_timer_stop(struct vlapic *apic)

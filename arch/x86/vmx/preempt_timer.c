@@ -58,38 +58,77 @@ bool backend_has_timer(struct vcpu *vcpu)
 /* The two clocks drift apart; and the TSC may have started anew in a suspend. */
 void preempt_timer_load(struct vcpu *vcpu)
 {
-	to_vmx(vcpu)->timer_known = false;
+	WRITE_ONCE(vcpu->arch.timer_moved, true);
 }
 
-/* The core decides by the clock whether there was an expiry, and tells the next deadline, if any. */
-static void look_at_deadline(struct vcpu *vcpu)
+/* In this order: time in between makes it late, not early. */
+static void translate_ns(struct vmx_vcpu *vmx, u64 deadline)
 {
-	WRITE_ONCE(vcpu->arch.timer_ns, 0);
-	to_vmx(vcpu)->timer_known = false;
-	irqchip_lapic_timer_fired(&vcpu->vm->chip, vcpu->index);
+	u64 now = ktime_get_ns(), left = deadline > now ? deadline - now : 0;
+
+	left = min_t(u64, left, PREEMPT_TIMER_FAR_NS);
+	vmx->timer_ns = now + left;
+	vmx->timer_tsc = rdtsc() + preempt_timer_ticks(left, tsc_khz);
 }
 
-static bool is_translated(struct vcpu *vcpu)
+static void translate_tsc(struct vmx_vcpu *vmx, u64 deadline, u64 guest_tsc,
+			  const struct tsc_map *map)
 {
-	const struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u64 now = rdtsc(), guest_now = tsc_at(map, now);
+	u64 left = guest_tsc > guest_now ? tsc_host_ticks(guest_tsc - guest_now, map->ratio) : 0;
 
-	return vmx->timer_known && vmx->timer_ns == READ_ONCE(vcpu->arch.timer_ns);
+	vmx->timer_ns = deadline;
+	vmx->timer_tsc = left < TSC_NEVER - now ? now + left : TSC_NEVER;
 }
 
-/* From the clock of hrtimers to the TSC. In this order: time in between makes it late, not early. */
+/* From the LAPIC's terms to the host's TSC. ->timer_ns and ->timer_tsc are the same moment then. */
 static void translate(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	u64 deadline = READ_ONCE(vcpu->arch.timer_ns), now;
+	u64 deadline, guest_tsc;
 
-	vmx->timer_known = true;
-	vmx->timer_ns = deadline;
+	WRITE_ONCE(vcpu->arch.timer_moved, false);
+	smp_mb(); /* before the look: host_lapic_timer() comes after the change */
+	deadline = vlapic_timer_moment(&vcpu->arch.apic, &guest_tsc);
 	vmx->timer_tsc = TSC_NEVER;
-	if (!deadline)
+	if (deadline && guest_tsc)
+		translate_tsc(vmx, deadline, guest_tsc, &vcpu->arch.tsc);
+	else if (deadline)
+		translate_ns(vmx, deadline);
+}
+
+static bool is_due(const struct vmx_vcpu *vmx, u64 now)
+{
+	return vmx->timer_tsc <= now + vmx->timer_lead;
+}
+
+/*
+ * The core takes it for expired, though the TSC may be ->timer_lead short of it: from there on all
+ * that is to be done before the next entry is done, and then the entry waits.
+ */
+static void deadline_comes(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx->timer_hold = vmx->timer_tsc;
+	WRITE_ONCE(vcpu->arch.timer_moved, true);
+	irqchip_lapic_timer_comes(&vcpu->vm->chip, vcpu->index, vmx->timer_ns);
+}
+
+void preempt_timer_wait(struct vmx_vcpu *vmx)
+{
+	u64 until = vmx->timer_hold;
+	s64 late = rdtsc() - until;
+
+	if (vmx->timer_led)
+		vmx->timer_lead = preempt_timer_lead(vmx->timer_lead, late);
+	vmx->timer_led = false;
+	vmx->timer_hold = 0;
+	/* The TSC can't be further off, unless it has started anew. */
+	if (late < -PREEMPT_TIMER_MAX_LEAD)
 		return;
-	now = ktime_get_ns();
-	vmx->timer_tsc =
-		rdtsc() + preempt_timer_ticks(deadline > now ? deadline - now : 0, tsc_khz);
+	while (rdtsc() < until)
+		cpu_relax();
 }
 
 void backend_set_timer(struct vcpu *vcpu)
@@ -97,15 +136,15 @@ void backend_set_timer(struct vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u64 now;
 
-	if (unlikely(!is_translated(vcpu)))
+	if (unlikely(READ_ONCE(vcpu->arch.timer_moved)))
 		translate(vcpu);
 	if (vmx->timer_tsc == TSC_NEVER) {
 		vmx_set_pin(vmx, PIN_PREEMPT_TIMER, false);
 		return;
 	}
 	now = rdtsc();
-	if (vmx->timer_tsc <= now) { /* instead of an exit before the first instruction */
-		look_at_deadline(vcpu);
+	if (is_due(vmx, now)) { /* instead of an exit before the first instruction */
+		deadline_comes(vcpu);
 		translate(vcpu);
 		now = rdtsc();
 	}
@@ -113,7 +152,8 @@ void backend_set_timer(struct vcpu *vcpu)
 	if (vmx->timer_tsc == TSC_NEVER)
 		return;
 	vmx->timer_entered = now;
-	vmx->timer_count = preempt_timer_count(vmx->timer_tsc, now, vmx_caps.preempt_timer_rate);
+	vmx->timer_count = preempt_timer_count(vmx->timer_tsc - vmx->timer_lead, now,
+					       vmx_caps.preempt_timer_rate);
 	vmcs_write32(VMCS_GUEST_PREEMPT_TIMER, vmx->timer_count);
 }
 
@@ -138,7 +178,13 @@ static void judge(struct vcpu *vcpu, u64 took)
 
 int preempt_timer_exit(struct vcpu *vcpu)
 {
-	judge(vcpu, rdtsc() - to_vmx(vcpu)->timer_entered);
-	look_at_deadline(vcpu);
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u64 now = rdtsc();
+
+	judge(vcpu, now - vmx->timer_entered);
+	if (is_due(vmx, now)) { /* or the count had run out */
+		vmx->timer_led = true;
+		deadline_comes(vcpu);
+	}
 	return 1;
 }

@@ -41,6 +41,19 @@ static inline u32 preempt_timer_count(u64 deadline, u64 now, unsigned int rate)
 }
 
 /*
+ * How much earlier than at the deadline the guest exits, in ticks: what the way from that exit to
+ * the next entry has taken lately. After an exit with @lead the entry was @late ticks behind the
+ * deadline (negative: it had to wait). What is far too late was held up by something else.
+ */
+#define PREEMPT_TIMER_MAX_LEAD 4096
+static inline u32 preempt_timer_lead(u32 lead, s64 late)
+{
+	if (late > PREEMPT_TIMER_MAX_LEAD || late < -PREEMPT_TIMER_MAX_LEAD)
+		return lead;
+	return (u32)max_t(s64, 0, min_t(s64, lead + late / 4, PREEMPT_TIMER_MAX_LEAD));
+}
+
+/*
  * Some processors count at another rate than IA32_VMX_MISC gives (several specification updates
  * list it as an erratum). Is an exit after @took ticks, where @wanted were asked for, suspicious?
  * The slack is for what comes between: the entry, the exit, interrupts of the host.

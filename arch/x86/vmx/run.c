@@ -222,6 +222,8 @@ void backend_enter(struct vcpu *vcpu)
 
 	if (vcpu->arch.regs_dirty)
 		write_dirty_regs(vcpu);
+	if (unlikely(vmx->timer_hold))
+		preempt_timer_wait(vmx);
 	flush_buffers();
 
 	vmx->entry_failed = !enter_guest(vcpu, vmx);

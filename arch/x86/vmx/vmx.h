@@ -93,9 +93,11 @@ struct vmx_vcpu {
 
 	/* preempt_timer.c; the vCPU's thread */
 	bool timer_usable;
-	bool timer_known;          /* ->timer_tsc is the translation of ->timer_ns */
-	u64 timer_ns;              /* a deadline as arch.timer_ns had it */
+	u64 timer_ns;              /* the LAPIC timer's deadline, by the clock of hrtimers */
 	u64 timer_tsc;             /* the same by the host's TSC */
+	u32 timer_lead;            /* the exit comes so many ticks earlier */
+	bool timer_led;            /* it has come, and nobody has entered since */
+	u64 timer_hold;            /* no entry before this TSC: its interrupt is there; 0: none */
 	u64 timer_entered;         /* when an entry loaded ... */
 	u32 timer_count;           /* ... this count */
 	unsigned int timer_misses; /* exits at the wrong moment, in a row */
@@ -195,6 +197,7 @@ void preempt_timer_caps_init(void); /* after the control words are known: takes 
 void preempt_timer_vcpu_init(struct vcpu *vcpu);
 void preempt_timer_load(struct vcpu *vcpu); /* the vCPU comes to this CPU, or back to it */
 int preempt_timer_exit(struct vcpu *vcpu);
+void preempt_timer_wait(struct vmx_vcpu *vmx); /* before an entry, if ->timer_hold */
 
 /* --- tsc_scaling.c --- */
 void tsc_caps_init(void); /* after the control words are known: takes its own out */
