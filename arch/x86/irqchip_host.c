@@ -73,14 +73,18 @@ static void host_nmi(void *ctx, u32 index)
 	event_nmi(vcpu_at(ctx, index));
 }
 
-static void host_lapic_timer(void *ctx, u32 index, u64 deadline_ns)
+static bool host_timer_moved(void *ctx, u32 index)
 {
 	struct vcpu *vcpu = vcpu_at(ctx, index);
 
 	WRITE_ONCE(vcpu->arch.timer_moved, true);
 	smp_mb(); /* what the core has changed before ->timer_by_entry; irqchip_host_keep_timer() */
-	if (!READ_ONCE(vcpu->arch.timer_by_entry))
-		set_timer(&vcpu->arch.apic_timer, deadline_ns);
+	return READ_ONCE(vcpu->arch.timer_by_entry);
+}
+
+static void host_lapic_timer(void *ctx, u32 index, u64 deadline_ns)
+{
+	set_timer(&vcpu_at(ctx, index)->arch.apic_timer, deadline_ns);
 }
 
 static void host_pit_timer(void *ctx, u64 deadline_ns)
@@ -142,6 +146,7 @@ static u64 host_guest_tsc(void *ctx, u32 index, u64 *now_ns)
 const struct irqchip_host irqchip_host_ops = {
 	.notify = host_notify,
 	.nmi = host_nmi,
+	.timer_moved = host_timer_moved,
 	.lapic_timer = host_lapic_timer,
 	.pit_timer = host_pit_timer,
 	.ioapic_timer = host_ioapic_timer,
@@ -218,8 +223,8 @@ void irqchip_host_keep_timer(struct vcpu *vcpu)
 	if (!vcpu->arch.timer_by_entry)
 		return;
 	WRITE_ONCE(vcpu->arch.timer_by_entry, false);
-	smp_mb(); /* ... before the core's deadline: pairs with host_lapic_timer() */
-	if (READ_ONCE(vcpu->arch.timer_ns))
+	smp_mb(); /* ... before the core's deadline: pairs with host_timer_moved() */
+	if (vlapic_timer_is_set(&vcpu->arch.apic))
 		irqchip_lapic_timer_fired(&vcpu->vm->chip, vcpu->index);
 }
 

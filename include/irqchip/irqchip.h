@@ -101,6 +101,12 @@ struct irqchip_host {
 	void (*notify)(void *ctx, u32 vcpu, enum irq_notify how);
 	/* An NMI for vCPU @vcpu. The host latches it (at most two) and kicks. */
 	void (*nmi)(void *ctx, u32 vcpu);
+	/*
+	 * The deadline of @vcpu's LAPIC timer has changed. True: the host will look at it before
+	 * that matters (vlapic_timer_moment()), and needs no call of the next operation. NULL:
+	 * never true.
+	 */
+	bool (*timer_moved)(void *ctx, u32 vcpu);
 	/* (Re-)arm the one LAPIC timer of @vcpu for @deadline_ns; 0 cancels. */
 	void (*lapic_timer)(void *ctx, u32 vcpu, u64 deadline_ns);
 	/* (Re-)arm PIT channel 0's timer; 0 cancels. */

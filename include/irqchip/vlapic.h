@@ -336,6 +336,12 @@ u64 vlapic_timer_host_deadline(struct vlapic *apic);
 /* The same; *@guest_tsc: what the guest's TSC reads at that moment, if that is what counts, or 0. */
 u64 vlapic_timer_moment(struct vlapic *apic, u64 *guest_tsc);
 
+/* Is there an expiry to come, heard or not? Any context. */
+static inline bool vlapic_timer_is_set(const struct vlapic *apic)
+{
+	return READ_ONCE(apic->timer.deadline_ns);
+}
+
 /* Current count (TMCCT). Settle first. */
 u32 vlapic_timer_count(struct vlapic *apic, u64 now_ns);
 

@@ -571,6 +571,8 @@ void bus_arm_lapic_timer(struct irqchip *chip, struct vlapic *apic)
 {
 	u64 deadline;
 
+	if (chip->host->timer_moved && chip->host->timer_moved(chip->ctx, apic->index))
+		return;
 	do {
 		deadline = vlapic_timer_host_deadline(apic);
 		chip->host->lapic_timer(chip->ctx, apic->index, deadline);

@@ -92,7 +92,7 @@ void irqchip_hw_eoi(struct irqchip *chip, u32 vcpu, u8 vector)
 }
 
 static void write_tsc_deadline(struct irqchip *chip, struct vlapic *apic, u64 value,
-			       bool host_initiated, struct vlapic_effect *fx)
+			       bool host_initiated)
 {
 	u64 now, tsc;
 
@@ -104,7 +104,7 @@ static void write_tsc_deadline(struct irqchip *chip, struct vlapic *apic, u64 va
 		if (vlapic_timer_write_tsc(apic, value, now, tsc))
 			bus_notify(chip, apic, vlapic_timer_interrupt(apic));
 	}
-	fx->what |= VLAPIC_FX_TIMER;
+	bus_arm_lapic_timer(chip, apic);
 }
 
 int irqchip_msr_read(struct irqchip *chip, u32 vcpu, u32 msr, u64 *value)
@@ -127,27 +127,35 @@ int irqchip_msr_read(struct irqchip *chip, u32 vcpu, u32 msr, u64 *value)
 	return r;
 }
 
-int irqchip_msr_write(struct irqchip *chip, u32 vcpu, u32 msr, u64 value, bool host_initiated)
+static int write_msr(struct irqchip *chip, struct vlapic *apic, u32 msr, u64 value,
+		     bool host_initiated)
 {
-	struct vlapic *apic = bus_lapic(chip, vcpu);
 	struct vlapic_effect fx = { 0 };
 	int r = 0;
 
-	if (!apic)
-		return 1;
-	if (msr == MSR_X2APIC_ICR && vlapic_x2apic(apic) &&
-	    send_directly(chip, apic, (u32)value, (u32)(value >> 32)))
-		return 0;
 	if (msr == MSR_LAPIC_BASE)
 		r = vlapic_set_base(apic, value, host_initiated, &fx);
-	else if (msr == MSR_LAPIC_TSC_DEADLINE)
-		write_tsc_deadline(chip, apic, value, host_initiated, &fx);
 	else if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
 		r = vlapic_msr_write(apic, msr, value, register_now(chip, x2apic_offset(msr)), &fx);
 	else
 		r = 1;
 	bus_lapic_effect(chip, apic, &fx);
 	return r;
+}
+
+int irqchip_msr_write(struct irqchip *chip, u32 vcpu, u32 msr, u64 value, bool host_initiated)
+{
+	struct vlapic *apic = bus_lapic(chip, vcpu);
+
+	if (!apic)
+		return 1;
+	if (msr == MSR_X2APIC_ICR && vlapic_x2apic(apic) &&
+	    send_directly(chip, apic, (u32)value, (u32)(value >> 32)))
+		return 0;
+	if (msr != MSR_LAPIC_TSC_DEADLINE)
+		return write_msr(chip, apic, msr, value, host_initiated);
+	write_tsc_deadline(chip, apic, value, host_initiated);
+	return 0;
 }
 
 void irqchip_tsc_moved(struct irqchip *chip, u32 vcpu)

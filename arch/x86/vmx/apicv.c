@@ -234,16 +234,14 @@ static void hand_over(struct vmx_vcpu *vmx, struct vlapic *apic)
 	apic->stale = 0;
 }
 
-bool backend_sync_apic(struct vcpu *vcpu)
+/* Something has changed, or software delivers. */
+static noinline bool sync_apic(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	struct vlapic *apic = &vcpu->arch.apic;
 
 	if (vmx->apicv & APICV_DELIVERY) {
-		if (vlapic_has_requests(apic))
-			vlapic_fold(apic);
-		if (unlikely(apic->stale))
-			hand_over(vmx, apic);
+		hand_over(vmx, apic);
 		return true;
 	}
 	if (vlapic_has_requests(apic))
@@ -256,6 +254,15 @@ bool backend_sync_apic(struct vcpu *vcpu)
 	    unlikely(vmx->tpr_threshold > vlapic_reg(apic, LAPIC_TPR) >> 4))
 		backend_update_tpr_threshold(vcpu);
 	return true;
+}
+
+bool backend_sync_apic(struct vcpu *vcpu)
+{
+	const struct vlapic *apic = &vcpu->arch.apic;
+
+	if ((to_vmx(vcpu)->apicv & APICV_DELIVERY) && !vlapic_has_requests(apic) && !apic->stale)
+		return true;
+	return sync_apic(vcpu);
 }
 
 /*

@@ -88,7 +88,7 @@ static void translate(struct vcpu *vcpu)
 	u64 deadline, guest_tsc;
 
 	WRITE_ONCE(vcpu->arch.timer_moved, false);
-	smp_mb(); /* before the look: host_lapic_timer() comes after the change */
+	smp_mb(); /* before the look: host_timer_moved() comes after the change */
 	deadline = vlapic_timer_moment(&vcpu->arch.apic, &guest_tsc);
 	vmx->timer_tsc = TSC_NEVER;
 	if (deadline && guest_tsc)
@@ -131,12 +131,13 @@ void preempt_timer_wait(struct vmx_vcpu *vmx)
 		cpu_relax();
 }
 
-void backend_set_timer(struct vcpu *vcpu)
+/* There is a deadline, or there was one. */
+static noinline void load_timer(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u64 now;
 
-	if (unlikely(READ_ONCE(vcpu->arch.timer_moved)))
+	if (READ_ONCE(vcpu->arch.timer_moved))
 		translate(vcpu);
 	if (vmx->timer_tsc == TSC_NEVER) {
 		vmx_set_pin(vmx, PIN_PREEMPT_TIMER, false);
@@ -155,6 +156,15 @@ void backend_set_timer(struct vcpu *vcpu)
 	vmx->timer_count = preempt_timer_count(vmx->timer_tsc - vmx->timer_lead, now,
 					       vmx_caps.preempt_timer_rate);
 	vmcs_write32(VMCS_GUEST_PREEMPT_TIMER, vmx->timer_count);
+}
+
+void backend_set_timer(struct vcpu *vcpu)
+{
+	const struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (READ_ONCE(vcpu->arch.timer_moved) || vmx->timer_tsc != TSC_NEVER ||
+	    (vmx->pin & PIN_PREEMPT_TIMER))
+		load_timer(vcpu);
 }
 
 /* A timer that misses again and again is not what IA32_VMX_MISC promises. */

@@ -498,32 +498,41 @@ void backend_set_windows(struct vcpu *vcpu, u32 windows)
 	vmx_set_proc(to_vmx(vcpu), PROC_NMI_WINDOW, windows & WINDOW_NMI);
 }
 
-static bool single_stepping(struct vcpu *vcpu)
+static __always_inline bool single_stepping(struct vcpu *vcpu)
 {
 	return unlikely(quick_reg(vcpu, REG_RFLAGS) & X86_EFLAGS_TF) &&
 	       !(vmcs_read64(VMCS_GUEST_DEBUGCTL) & DEBUGCTLMSR_BTF);
 }
 
-void backend_end_insn(struct vcpu *vcpu)
+/* The instruction was in a shadow, which ends. Returns data breakpoints that MOV SS has put off. */
+static noinline u64 end_shadow(u32 state)
+{
+	u64 pending = vmcs_read_nat(VMCS_GUEST_PENDING_DB);
+
+	vmcs_write32(VMCS_GUEST_BLOCKING, state & ~(GUEST_BLOCK_STI | GUEST_BLOCK_MOVSS));
+	if (pending)
+		vmcs_write_nat(VMCS_GUEST_PENDING_DB, 0);
+	return pending & PENDING_DB_ENABLED ? pending & DR_TRAP_BITS : 0;
+}
+
+static __always_inline void end_insn(struct vcpu *vcpu)
 {
 	u32 state = vmcs_read32(VMCS_GUEST_BLOCKING);
-	u64 traps = 0, pending;
+	u64 traps = 0;
 
 	debug_insn_done(vcpu);
-	if (state & (GUEST_BLOCK_STI | GUEST_BLOCK_MOVSS)) {
-		vmcs_write32(VMCS_GUEST_BLOCKING, state & ~(GUEST_BLOCK_STI | GUEST_BLOCK_MOVSS));
-		/* Data breakpoints that MOV SS has put off. */
-		pending = vmcs_read_nat(VMCS_GUEST_PENDING_DB);
-		if (pending & PENDING_DB_ENABLED)
-			traps = pending & DR_TRAP_BITS;
-		if (pending)
-			vmcs_write_nat(VMCS_GUEST_PENDING_DB, 0);
-	}
+	if (unlikely(state & (GUEST_BLOCK_STI | GUEST_BLOCK_MOVSS)))
+		traps = end_shadow(state);
 	/* None of the instructions that exit is a branch. */
 	if (single_stepping(vcpu))
 		traps |= DR_STEP;
-	if (traps)
+	if (unlikely(traps))
 		debug_trap(vcpu, traps);
+}
+
+void backend_end_insn(struct vcpu *vcpu)
+{
+	end_insn(vcpu);
 }
 
 /* SDM "Checks on Guest Non-Register State": BS is to be set in a shadow iff a step trap is due. */
@@ -570,5 +579,5 @@ void backend_skip_insn(struct vcpu *vcpu)
 	if (unlikely((old ^ rip) >> 32) && !(vmcs_read32(VMCS_GUEST_CS_AR) & SEGAR_L))
 		rip = (u32)rip;
 	vcpu_set_reg(vcpu, REG_RIP, rip);
-	backend_end_insn(vcpu);
+	end_insn(vcpu);
 }
