@@ -239,7 +239,7 @@ void arch_vcpu_block_end(struct vcpu *vcpu)
 	if (!backend_has_timer(vcpu))
 		return;
 	WRITE_ONCE(vcpu->arch.timer_by_entry, true);
-	if (READ_ONCE(vcpu->arch.timer_ns))
+	if (vlapic_timer_is_set(&vcpu->arch.apic))
 		hrtimer_try_to_cancel(&vcpu->arch.apic_timer);
 }
 
