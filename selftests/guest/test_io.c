@@ -124,7 +124,7 @@ static void do_string_io(struct string_io s)
 	expect_sync(v, 1);
 	while (done < s.count) {
 		struct kvm_run *run = v->run;
-		uint8_t *data = (uint8_t *)run + PAGE_SIZE;
+		uint8_t *data;
 
 		expect_exit(v, KVM_EXIT_IO);
 		assert_int_equal(run->io.port, PORT);
@@ -132,6 +132,7 @@ static void do_string_io(struct string_io s)
 		assert_int_equal(run->io.size, s.size);
 		assert_in_range(run->io.count, 1, s.count - done);
 		data = (uint8_t *)run + run->io.data_offset;
+		assert_true(run->io.data_offset >= sizeof(*run));
 		assert_true(run->io.data_offset + run->io.count * s.size <= v->run_size);
 		for (uint32_t i = 0; i < run->io.count; i++, done++) {
 			for (uint64_t b = 0; b < s.size; b++, data++) {
