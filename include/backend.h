@@ -146,7 +146,8 @@ void backend_set_gdt(struct vcpu *vcpu, const struct kvm_dtable *t);
  * STAR, LSTAR, CSTAR, FMASK, TSC_AUX, DEBUGCTL. 0, or 1 if it is not one of these. */
 int backend_get_msr(struct vcpu *vcpu, u32 msr, u64 *value);
 int backend_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
-/* Let the guest have the MSRs that need no exit, as far as msr_allowed(). Under vm->srcu. */
+/* Let the guest have the MSRs that need no exit, as far as msr_allowed(). Sleeps; under vm->srcu,
+ * or under vm->lock. */
 void backend_open_msrs(struct vcpu *vcpu);
 /* Can a guest's TSC have another rate than the host's? Constant. Then, or with TSC_RATIO_ONE: */
 bool backend_scales_tsc(void);

@@ -120,7 +120,7 @@ struct x86_msrs {
 	u64 kvm_system_time, kvm_wall_clock, kvm_steal_time;
 };
 
-/* A port access that userspace must finish (KVM_EXIT_IO); the data is in the PIO page. */
+/* A port access that userspace must finish (KVM_EXIT_IO); the data is in vcpu->pio_data. */
 struct x86_pio {
 	u32 count; /* elements of INS in this round */
 	u8 size;   /* 1, 2, 4 */
@@ -208,9 +208,9 @@ struct vm_clock {
 struct vm_arch {
 	struct ept *ept;
 	/* APIC virtualization: arch/x86/vmx/apicv.c */
-	struct mutex apic_access_lock; /* the next two fields; taken with nothing but vm->srcu */
-	u32 no_page_vcpus;             /* vCPUs that would access the page itself */
-	bool apic_access_mapped; /* read by vCPUs without the lock */
+	struct mutex apic_access_lock;   /* the next two fields; taken with nothing but vm->srcu */
+	u32 no_page_vcpus;               /* vCPUs that would access the page itself */
+	bool apic_access_mapped;         /* read by vCPUs without the lock */
 	struct page *apic_access_page;   /* NULL: not virtualized */
 	bool apicv_off_user;             /* debugfs: switched off for the VM */
 	u32 posting_devices;             /* under vm->bypass_lock; read by any context */
@@ -231,7 +231,10 @@ struct vm_arch {
 	u32 max_vcpu_ids;        /* KVM_CAP_MAX_VCPU_ID as enabled, 0: not */
 	u32 user_msr_reasons;    /* KVM_MSR_EXIT_REASON_* that exit instead of #GP */
 	struct msr_filter __rcu
-		*msr_filter; /* NULL: none; written under vm->lock, read under srcu */
+		*msr_filter;    /* NULL: none; written under vm->lock, read under srcu */
+	u64 msr_filter_changes; /* so often: counted after each, under vm->lock */
+	struct mutex msr_bitmap_lock;
+	struct list_head msr_bitmaps; /* arch/x86/vmx/msr_bitmap.c */
 	spinlock_t tsc_lock;
 	struct tsc_map tsc;    /* of vCPUs whose TSCs run together; under tsc_lock */
 	bool tsc_was_set;      /* by userspace; under tsc_lock */

@@ -118,16 +118,6 @@ static u32 reasons_off(struct vcpu *vcpu)
 	return off;
 }
 
-/* Invariant P1: all of it is computed anew, whatever was before. */
-static void write_msr_bitmap(struct vmx_vcpu *vmx, u32 features)
-{
-	u32 msr;
-
-	for (msr = MSR_X2APIC_FIRST; msr <= MSR_X2APIC_LAST; msr++)
-		vmx_intercept_msr(vmx, msr, apicv_intercepts(features, msr, false),
-				  apicv_intercepts(features, msr, true));
-}
-
 static void apply(struct vcpu *vcpu, u32 f)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -142,11 +132,11 @@ static void apply(struct vcpu *vcpu, u32 f)
 		 (f & APICV_DELIVERY ? PROC2_VIRT_INTR : 0);
 	vmcs_write32(VMCS_CTRL_PROC2, proc2);
 	vmx->proc2 = proc2;
-	write_msr_bitmap(vmx, f);
 	if (vmx_caps.apicv & APICV_TPR_SHADOW)
 		vmcs_write32(VMCS_CTRL_TPR_THRESHOLD, 0);
 	vmx->tpr_threshold = 0;
 	vmx->apicv = f;
+	backend_open_msrs(vcpu);
 }
 
 /*

@@ -106,15 +106,13 @@ void idle_vcpu_init(struct vcpu *vcpu)
 	}
 }
 
-void idle_open_msrs(struct vcpu *vcpu)
+void idle_open_msrs(struct vm *vm, unsigned long *bitmap)
 {
 	unsigned int i;
 
-	if (!(to_vmx(vcpu)->no_exits & KVM_X86_DISABLE_EXITS_CSTATE))
-		return;
 	for (i = 0; i < ARRAY_SIZE(cstate_msrs); i++)
 		if (cstate_present & BIT(i))
-			vmx_open_msr(vcpu, cstate_msrs[i], false);
+			msr_bitmap_open(vm, bitmap, cstate_msrs[i], false);
 }
 
 bool backend_take_halt(struct vcpu *vcpu)

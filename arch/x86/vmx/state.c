@@ -264,29 +264,6 @@ void backend_set_gdt(struct vcpu *vcpu, const struct kvm_dtable *t)
  * ----------------------------------------------------------------------------------------------------
  */
 
-/* SDM "MSR-Bitmap Address": reads of low and high MSRs, then writes of low and high ones. */
-void vmx_intercept_msr(struct vmx_vcpu *vmx, u32 msr, bool read, bool write)
-{
-	unsigned int bit = (msr & 0x1fff) + (msr >= 0xc0000000 ? 0x2000 : 0);
-
-	assign_bit(bit, vmx->msr_bitmap, read);
-	assign_bit(bit + 0x4000, vmx->msr_bitmap, write);
-}
-
-void vmx_open_msr(struct vcpu *vcpu, u32 msr, bool write)
-{
-	vmx_intercept_msr(to_vmx(vcpu), msr, !msr_allowed(vcpu->vm, msr, false),
-			  !write || !msr_allowed(vcpu->vm, msr, true));
-}
-
-void backend_open_msrs(struct vcpu *vcpu)
-{
-	vmx_open_msr(vcpu, MSR_FS_BASE, true);
-	vmx_open_msr(vcpu, MSR_GS_BASE, true);
-	vmx_open_msr(vcpu, MSR_KERNEL_GS_BASE, true);
-	idle_open_msrs(vcpu);
-}
-
 /* Where an MSR's guest value is kept while it is loaded into the processor by backend_load(). */
 static u64 *loaded_msr(struct vcpu *vcpu, u32 msr)
 {

@@ -288,7 +288,6 @@ static void write_initial_controls(struct vcpu *vcpu)
 	vmcs_write32(VMCS_CTRL_EXIT_LOAD_N, 0);
 	vmcs_write32(VMCS_CTRL_ENTRY_LOAD_N, 0);
 	vmcs_write32(VMCS_CTRL_ENTRY_INTR, 0);
-	vmcs_write64(VMCS_CTRL_MSR_BITMAP, __pa(vmx->msr_bitmap));
 	vmcs_write64(VMCS_CTRL_EPTP, eptp);
 	if (vmx->vpid)
 		vmcs_write16(VMCS_CTRL_VPID, vmx->vpid);
@@ -303,8 +302,7 @@ static int alloc_parts(struct vmx_vcpu *vmx)
 	int vpid;
 
 	vmx->vmcs = (struct vmcs *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	vmx->msr_bitmap = (unsigned long *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	if (!vmx->vmcs || !vmx->msr_bitmap)
+	if (!vmx->vmcs)
 		return -ENOMEM;
 	if (!(vmx_caps.proc2 & PROC2_VPID))
 		return 0;
@@ -320,7 +318,6 @@ static void free_parts(struct vmx_vcpu *vmx)
 {
 	if (vmx->vpid)
 		ida_free(&vpids, vmx->vpid);
-	free_page((unsigned long)vmx->msr_bitmap);
 	free_page((unsigned long)vmx->vmcs);
 	kfree(vmx);
 }
@@ -349,8 +346,6 @@ int backend_vcpu_init(struct vcpu *vcpu)
 	vmx->entry = vmx_caps.entry;
 	vmx->no_exits = vcpu->vm->arch.disabled_exits;
 	vmx->host_fs_base = ~0ull; /* not in the VMCS yet */
-	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
-	backend_open_msrs(vcpu);
 	pi_vcpu_init(vcpu);
 	preempt_timer_vcpu_init(vcpu);
 
@@ -362,6 +357,7 @@ int backend_vcpu_init(struct vcpu *vcpu)
 	vcpu_load(vcpu);
 	write_initial_controls(vcpu);
 	write_host_constants();
+	backend_open_msrs(vcpu);
 	apicv_vcpu_init(vcpu);
 	idle_vcpu_init(vcpu);
 	vcpu_put(vcpu);
@@ -376,13 +372,17 @@ void backend_vcpu_destroy(struct vcpu *vcpu)
 		return;
 	vmcs_clear(vmx);
 	ept_free_spares(vmx);
+	msr_bitmap_drop(vcpu);
 	free_parts(vmx);
 	vcpu->arch.vmx = NULL;
 }
 
 int backend_vm_init(struct vm *vm)
 {
-	int r = apicv_vm_init(vm);
+	int r;
+
+	msr_bitmap_vm_init(vm);
+	r = apicv_vm_init(vm);
 
 	if (r)
 		return r;

@@ -59,8 +59,8 @@ struct vmx_vcpu {
 	struct vcpu *vcpu;
 	struct vmcs *vmcs;
 	u64 vmcs_pa;
-	unsigned long *msr_bitmap;
-	u16 vpid; /* 0: no VPIDs */
+	struct msr_bitmap *msr_bitmap; /* shared: msr_bitmap.c */
+	u16 vpid;                      /* 0: no VPIDs */
 
 	/* the VMCS on its CPU: vmcs.c */
 	int cpu; /* where it is active, -1: clear */
@@ -174,10 +174,12 @@ void vmx_load_syscall_msrs(struct vcpu *vcpu);
 void vmcs_clear_loaded_here(void);     /* interrupts off: VMCLEAR all that is active on this CPU */
 void vmcs_clear(struct vmx_vcpu *vmx); /* from any CPU; sleeps not, waits for an IPI */
 
-/* --- state.c --- */
-void vmx_intercept_msr(struct vmx_vcpu *vmx, u32 msr, bool read, bool write);
+/* --- msr_bitmap.c --- */
+void msr_bitmap_vm_init(struct vm *vm);
 /* No exits for reads (and writes) of @msr, if userspace's filter allows it to the guest. */
-void vmx_open_msr(struct vcpu *vcpu, u32 msr, bool write);
+void msr_bitmap_open(struct vm *vm, unsigned long *page, u32 msr, bool write);
+/* The vCPU goes. */
+void msr_bitmap_drop(struct vcpu *vcpu);
 
 /* --- apicv.c --- */
 void apicv_caps_init(void); /* after the control words are known: takes its own out of them */
@@ -189,8 +191,8 @@ void apicv_vcpu_init(struct vcpu *vcpu); /* VMCS current */
 void idle_caps_init(void);              /* after the control words are known */
 void idle_vcpu_init(struct vcpu *vcpu); /* VMCS current, controls and MSR bitmap initialized */
 void idle_load(struct vmx_vcpu *vmx);   /* VMCS current */
-void idle_open_msrs(struct vcpu *vcpu); /* part of backend_open_msrs() */
-int vmx_pause(struct vcpu *vcpu);       /* the exit */
+void idle_open_msrs(struct vm *vm, unsigned long *bitmap); /* with DISABLE_EXITS_CSTATE */
+int vmx_pause(struct vcpu *vcpu);                          /* the exit */
 
 /* --- preempt_timer.c --- */
 void preempt_timer_caps_init(void); /* after the control words are known: takes its own out */
