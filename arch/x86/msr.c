@@ -439,7 +439,7 @@ static int set_hwcr(struct vcpu *vcpu, u32 msr, u64 value, bool host)
 
 /* clang-format off */
 static const struct msr_row msr_table[] = {
-	/* what a guest uses all the time: HOT_ROWS */
+	/* what a guest uses all the time, and all that is to be checked the handlers do: HOT_ROWS */
 	{ 0x800, 256, MSR_RW | MSR_QUICK, LAPIC }, /* x2APIC */
 	{ MSR_IA32_TSC_DEADLINE, 1, MSR_SAVED | MSR_QUICK, LAPIC },
 	/* the rest by number, in ascending order: find_row() */
@@ -594,8 +594,12 @@ int msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated)
 
 int msr_set_at_once(struct vcpu *vcpu, u32 msr, u64 value)
 {
-	const struct msr_row *row = find_row(msr);
+	const struct msr_row *row = msr_table;
 
+	for (; row < msr_table + HOT_ROWS; row++)
+		if (row_has(row, msr))
+			return row->set(vcpu, msr, value, false);
+	row = find_row(msr);
 	/* Without ->set it is nothing but memory. */
 	if (row && row->set && !(row->access & MSR_QUICK))
 		return MSR_LATER;

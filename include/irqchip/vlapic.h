@@ -193,7 +193,10 @@ bool vlapic_raise_lvt(struct vlapic *apic, u32 lvt, struct irq_msg *msg);
 
 /* An ExtINT message came over the bus; is one waiting; the owner takes it. */
 void vlapic_accept_extint(struct vlapic *apic);
-bool vlapic_extint_requested(const struct vlapic *apic);
+static inline bool vlapic_extint_requested(const struct vlapic *apic)
+{
+	return READ_ONCE(apic->look) & VLAPIC_LOOK_EXTINT;
+}
 void vlapic_take_extint(struct vlapic *apic);
 
 /* Latch errors for ESR, and raise the error interrupt. @bits: LAPIC_ESR_*. */
@@ -210,13 +213,19 @@ enum irq_notify vlapic_timer_poll(struct vlapic *apic, u64 now_ns);
 bool vlapic_take_init(struct vlapic *apic);
 bool vlapic_take_sipi(struct vlapic *apic, u8 *vector);
 /* Any context. */
-bool vlapic_has_events(const struct vlapic *apic);
+static inline bool vlapic_has_events(const struct vlapic *apic)
+{
+	return READ_ONCE(apic->pending);
+}
 
 /*
  * Has a remote read asked the vCPU to leave HLT (any context)? Forget it: the owner, when the vCPU
  * has left HLT.
  */
-bool vlapic_wake_requested(const struct vlapic *apic);
+static inline bool vlapic_wake_requested(const struct vlapic *apic)
+{
+	return READ_ONCE(apic->look) & VLAPIC_LOOK_WAKE;
+}
 void vlapic_take_wake(struct vlapic *apic);
 
 /* Would this LAPIC pass the PIC's INTR on (APIC disabled, or LINT0 unmasked with ExtINT)? Any

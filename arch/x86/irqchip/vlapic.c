@@ -383,16 +383,6 @@ bool vlapic_take_sipi(struct vlapic *apic, u8 *vector)
 	return true;
 }
 
-bool vlapic_has_events(const struct vlapic *apic)
-{
-	return READ_ONCE(apic->pending);
-}
-
-bool vlapic_wake_requested(const struct vlapic *apic)
-{
-	return READ_ONCE(apic->look) & VLAPIC_LOOK_WAKE;
-}
-
 void vlapic_take_wake(struct vlapic *apic)
 {
 	if (vlapic_wake_requested(apic))
@@ -412,11 +402,6 @@ bool vlapic_accepts_extint(const struct vlapic *apic)
 void vlapic_accept_extint(struct vlapic *apic)
 {
 	env_or_u32(&apic->look, VLAPIC_LOOK_EXTINT);
-}
-
-bool vlapic_extint_requested(const struct vlapic *apic)
-{
-	return READ_ONCE(apic->look) & VLAPIC_LOOK_EXTINT;
 }
 
 void vlapic_take_extint(struct vlapic *apic)
