@@ -363,7 +363,8 @@ int io_mmio(struct vcpu *vcpu, const struct data_access *a);
  * Interrupts off, without vm->srcu: if a device in the kernel takes the access, and for io_mmio()
  * the instruction at RIP is a move that has been here before, it is done. Else false.
  */
-bool io_port_at_once(struct vcpu *vcpu, u16 port, u8 size, bool in);
+bool io_in_at_once(struct vcpu *vcpu, u16 port, u8 size);
+bool io_out_at_once(struct vcpu *vcpu, u16 port, u8 size);
 bool io_mmio_at_once(struct vcpu *vcpu, const struct data_access *a);
 /* KVM_EXIT_INTERNAL_ERROR, suberror EMULATION, with @len instruction bytes (0: unknown). */
 int io_emulation_failed(struct vcpu *vcpu, const u8 *bytes, u32 len);

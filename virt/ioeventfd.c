@@ -22,6 +22,14 @@ struct ioeventfd {
 	u64 value;
 };
 
+static bool ioeventfd_matches(const struct ioeventfd *p, const void *data, int len)
+{
+	u64 value = 0;
+
+	memcpy(&value, data, min_t(size_t, len, sizeof(value)));
+	return value == p->value;
+}
+
 static int ioeventfd_write(struct iodev *dev, struct vcpu *vcpu, u64 addr, int len,
 			   const void *data)
 {
@@ -29,13 +37,8 @@ static int ioeventfd_write(struct iodev *dev, struct vcpu *vcpu, u64 addr, int l
 
 	if (addr != p->addr || (p->len && len != p->len))
 		return -EOPNOTSUPP;
-	if (p->match) {
-		u64 value = 0;
-
-		memcpy(&value, data, min_t(size_t, len, sizeof(value)));
-		if (value != p->value)
-			return -EOPNOTSUPP;
-	}
+	if (p->match && !ioeventfd_matches(p, data, len))
+		return -EOPNOTSUPP;
 	compat_eventfd_signal(p->eventfd);
 	return 0;
 }

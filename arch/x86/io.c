@@ -148,25 +148,24 @@ int io_port(struct vcpu *vcpu, u16 port, u8 size, bool in)
 	return exit_to_userspace_io(vcpu, port, size, true, 1);
 }
 
-/* The buses hold ioeventfds and coalesced zones, which take writes, in any context. */
-static bool bus_write_at_once(struct vcpu *vcpu, u16 port, u8 size)
+bool io_out_at_once(struct vcpu *vcpu, u16 port, u8 size)
 {
-	int idx = srcu_read_lock(&vcpu->vm->srcu);
-	int r = iobus_write(vcpu, IOBUS_PIO, port, size, &vcpu->arch.regs[REG_RAX]);
+	const u64 *rax = &vcpu->arch.regs[REG_RAX];
+	int idx, r;
 
+	if (irqchip_pio_write(&vcpu->vm->chip, port, size, rax))
+		return true;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = iobus_write(vcpu, IOBUS_PIO, port, size, rax);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return !r;
 }
 
-bool io_port_at_once(struct vcpu *vcpu, u16 port, u8 size, bool in)
+bool io_in_at_once(struct vcpu *vcpu, u16 port, u8 size)
 {
-	struct irqchip *chip = &vcpu->vm->chip;
 	u32 value;
 
-	if (!in)
-		return irqchip_pio_write(chip, port, size, &vcpu->arch.regs[REG_RAX]) ||
-		       bus_write_at_once(vcpu, port, size);
-	if (!irqchip_pio_read(chip, port, size, &value))
+	if (!irqchip_pio_read(&vcpu->vm->chip, port, size, &value))
 		return false;
 	set_rax(vcpu, &value, size);
 	return true;

@@ -39,6 +39,7 @@ typedef int64_t s64;
 #define static_assert_size(t, n)        _Static_assert(sizeof(t) == (n), #t)
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #define fallthrough                     __attribute__((__fallthrough__))
+#define noinline                        __attribute__((__noinline__))
 #define __maybe_unused                  __attribute__((__unused__))
 #define __must_check                    __attribute__((__warn_unused_result__))
 #ifndef __always_inline

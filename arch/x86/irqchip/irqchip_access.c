@@ -225,28 +225,33 @@ static void write_port(struct irqchip *chip, u16 port, u8 value)
 	}
 }
 
-bool irqchip_pio_read(struct irqchip *chip, u16 port, u32 len, void *data)
+/* Not inlined: most accesses are to ports of others, and shall lose no time here. */
+static noinline bool read_ports(struct irqchip *chip, u16 port, u32 len, u8 *bytes)
 {
-	u8 *bytes = data;
 	u32 i;
 
-	if (!owns_port(chip, port))
-		return false;
 	for (i = 0; i < len; i++)
 		bytes[i] = read_port(chip, (u16)(port + i));
 	return true;
 }
 
-bool irqchip_pio_write(struct irqchip *chip, u16 port, u32 len, const void *data)
+static noinline bool write_ports(struct irqchip *chip, u16 port, u32 len, const u8 *bytes)
 {
-	const u8 *bytes = data;
 	u32 i;
 
-	if (!owns_port(chip, port))
-		return false;
 	for (i = 0; i < len; i++)
 		write_port(chip, (u16)(port + i), bytes[i]);
 	return true;
+}
+
+bool irqchip_pio_read(struct irqchip *chip, u16 port, u32 len, void *data)
+{
+	return owns_port(chip, port) && read_ports(chip, port, len, data);
+}
+
+bool irqchip_pio_write(struct irqchip *chip, u16 port, u32 len, const void *data)
+{
+	return owns_port(chip, port) && write_ports(chip, port, len, data);
 }
 
 static bool in_ioapic(struct irqchip *chip, u64 gpa)

@@ -409,12 +409,15 @@ static int handle_io(struct vcpu *vcpu)
 static int handle_io_at_once(struct vcpu *vcpu)
 {
 	u64 qual = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
+	u16 port = FIELD_GET(QUAL_IO_PORT, qual);
+	u8 size = FIELD_GET(QUAL_IO_SIZE, qual) + 1;
+	bool done;
 
-	if ((qual & QUAL_IO_STRING) ||
-	    !io_port_at_once(vcpu, FIELD_GET(QUAL_IO_PORT, qual), FIELD_GET(QUAL_IO_SIZE, qual) + 1,
-			     qual & QUAL_IO_IN))
+	if (qual & QUAL_IO_STRING)
 		return 0;
-	return skip(vcpu);
+	done = qual & QUAL_IO_IN ? io_in_at_once(vcpu, port, size)
+				 : io_out_at_once(vcpu, port, size);
+	return done ? skip(vcpu) : 0;
 }
 
 /* The IDT, a stack or a TSS lies where no memory is: what was to be delivered can't be emulated. */
