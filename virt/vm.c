@@ -10,6 +10,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/vmalloc.h>
 #include <arch.h>
 #include <dev.h>
 
@@ -55,7 +56,8 @@ fail_slots:
 
 static struct vm *vm_create(void)
 {
-	struct vm *vm = kvzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	/* By the page: the next power of two is far off. */
+	struct vm *vm = __vmalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	int r;
 
 	if (!vm)
@@ -75,7 +77,7 @@ static struct vm *vm_create(void)
 	r = vm_init_parts(vm);
 	if (r) {
 		mmdrop(vm->mm);
-		kvfree(vm);
+		vfree(vm);
 		return ERR_PTR(r);
 	}
 	preempt_notifier_inc();
@@ -105,7 +107,7 @@ static void vm_destroy(struct vm *vm)
 	cleanup_srcu_struct(&vm->srcu);
 	preempt_notifier_dec();
 	mmdrop(vm->mm);
-	kvfree(vm);
+	vfree(vm);
 }
 
 void vm_get(struct vm *vm)

@@ -99,10 +99,16 @@ static void set_rax(struct vcpu *vcpu, const void *data, u8 size)
 {
 	u64 *rax = &vcpu->arch.regs[REG_RAX];
 
-	if (size == 4)
+	switch (size) {
+	case 1:
+		*(u8 *)rax = *(const u8 *)data;
+		break;
+	case 2:
+		*(u16 *)rax = *(const u16 *)data;
+		break;
+	default:
 		*rax = *(const u32 *)data;
-	else
-		memcpy(rax, data, size);
+	}
 }
 
 static int exit_to_userspace_io(struct vcpu *vcpu, u16 port, u8 size, bool in, u32 count)
