@@ -27,7 +27,10 @@
 #define POSTED_NV     0x00ff0000u           /* notification vector */
 
 struct posted_desc {
-	u32 pir[8]; /* posted-interrupt requests, one bit for each vector */
+	union {
+		u32 pir[8]; /* posted-interrupt requests, one bit for each vector */
+		u64 pir_pairs[4];
+	};
 	union {
 		struct {
 			u32 control; /* POSTED_* */
@@ -57,6 +60,12 @@ static inline bool posted_request(struct posted_desc *d, u8 vector, bool *notify
 		return false;
 	*notify = !env_test_and_set(&d->control, POSTED_ON_BIT);
 	return true;
+}
+
+/* Is there anything in words 2 * @i and 2 * @i + 1 of PIR? */
+static inline bool posted_in_pair(const struct posted_desc *d, u32 i)
+{
+	return READ_ONCE(d->pir_pairs[i]);
 }
 
 /* Take what word @i (0 .. 7) of PIR holds. The owner, after posted_acknowledge(). */

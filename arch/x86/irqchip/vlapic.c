@@ -58,10 +58,22 @@ static int bank_highest(const struct vlapic *apic, u32 bank)
 
 /* --- requests and priorities --- */
 
+static void fold_word(struct vlapic *apic, u32 word, bool staged)
+{
+	u32 bits = posted_take(apic->posted, word), *irr;
+
+	if (unlikely(staged))
+		bits |= env_xchg_u32(&apic->staged[word], 0);
+	if (!bits)
+		return;
+	irr = bank_word(apic, LAPIC_IRR, (u8)(word * 32));
+	WRITE_ONCE(*irr, *irr | bits);
+}
+
 void vlapic_fold(struct vlapic *apic)
 {
 	bool staged = READ_ONCE(apic->look) & VLAPIC_LOOK_STAGED;
-	u32 word, bits, *irr;
+	u32 pair;
 
 	if (!vlapic_has_requests(apic))
 		return;
@@ -71,14 +83,11 @@ void vlapic_fold(struct vlapic *apic)
 		apic->stale |= VLAPIC_STALE_EOIS;
 	}
 	posted_acknowledge(apic->posted);
-	for (word = 0; word < 8; word++) {
-		bits = posted_take(apic->posted, word);
-		if (unlikely(staged))
-			bits |= env_xchg_u32(&apic->staged[word], 0);
-		if (!bits)
+	for (pair = 0; pair < 4; pair++) {
+		if (!posted_in_pair(apic->posted, pair) && !staged)
 			continue;
-		irr = bank_word(apic, LAPIC_IRR, (u8)(word * 32));
-		WRITE_ONCE(*irr, *irr | bits);
+		fold_word(apic, 2 * pair, staged);
+		fold_word(apic, 2 * pair + 1, staged);
 	}
 	apic->irr_hint = true;
 	apic->stale |= VLAPIC_STALE_IRR;
