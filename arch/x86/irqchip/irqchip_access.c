@@ -20,7 +20,7 @@ static u64 register_now(struct irqchip *chip, u32 offset)
 
 /*
  * What most IPIs are goes to its target directly: fixed, to one LAPIC, by its ID. Does what
- * vlapic_write() and irqchip_deliver() would do (test_irqchip: direct_ipis), without an effect and
+ * vlapic_write() and irqchip_deliver() would do (test_messages: direct_ipis), without an effect and
  * a message in between. False: it is another one, and nothing has been done.
  */
 static bool send_directly(struct irqchip *chip, struct vlapic *from, u32 lo, u32 hi)

@@ -333,7 +333,7 @@ int vlapic_accept(struct vlapic *apic, const struct irq_msg *msg, enum irq_notif
 		env_or_u32(&apic->look, VLAPIC_LOOK_WAKE);
 		*how = NOTIFY_KICK;
 		return 1;
-	default: /* QUIRK(smi_dropped): there is no SMM to enter. test_irqchip: delivery_modes */
+	default: /* QUIRK(smi_dropped): there is no SMM to enter. test_messages: delivery_modes */
 		return -1;
 	}
 }
