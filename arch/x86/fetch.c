@@ -119,6 +119,7 @@ static bool memo_moves_to(struct vcpu *vcpu, struct fetch_memo *memo, u64 cr3)
 /* Pages that are not there just now count as changed. */
 static bool words_unchanged(const struct fetch_memo *memo)
 {
+	const struct fetch_word *word, *end = memo->word + memo->words;
 	u64 changed = 0, now;
 
 	pagefault_disable();
@@ -127,9 +128,9 @@ static bool words_unchanged(const struct fetch_memo *memo)
 		pagefault_enable();
 		return false;
 	}
-	for (int i = 0; i < memo->words; i++) {
-		unsafe_get_user(now, memo->word[i].at, unreadable);
-		changed |= (now ^ memo->word[i].value) & memo->word[i].mask;
+	for (word = memo->word; word < end; word++) {
+		unsafe_get_user(now, word->at, unreadable);
+		changed |= (now ^ word->value) & word->mask;
 	}
 	user_read_access_end();
 	pagefault_enable();
