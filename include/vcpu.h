@@ -42,14 +42,6 @@ enum vcpu_request {
 	REQ_MSR_FILTER,   /* see backend_open_msrs() */
 };
 
-/*
- * The data of KVM_EXIT_IO stands in what struct kvm_run leaves of its page; kvm_run.io.data_offset
- * says so. KVM has a page of its own for it, the mapping's second, which shows the first one here.
- */
-#define VCPU_PIO_OFFSET ALIGN(sizeof(struct kvm_run), 64)
-#define VCPU_PIO_SIZE   (PAGE_SIZE - VCPU_PIO_OFFSET)
-static_assert(VCPU_PIO_SIZE >= 1024, "a round of INS or OUTS should be worth its exit");
-
 struct vcpu_stats {
 	u64 entries;
 	u64 exits;
@@ -71,7 +63,7 @@ struct vcpu {
 
 	struct mutex lock;            /* one ioctl at a time; KVM_RUN holds it throughout */
 	struct kvm_run *run;          /* page 0 of the mapping */
-	void *pio_data;               /* VCPU_PIO_SIZE bytes behind it, for KVM_EXIT_IO */
+	void *pio_data;               /* page 1 (KVM_PIO_PAGE_OFFSET) */
 	struct dirty_ring dirty_ring; /* from page KVM_DIRTY_LOG_PAGE_OFFSET on */
 
 	unsigned long requests; /* BIT(enum vcpu_request): atomic bit operations */

@@ -344,8 +344,10 @@ static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 
 	switch (vmf->pgoff) {
 	case 0:
-	case KVM_PIO_PAGE_OFFSET: /* VCPU_PIO_OFFSET */
 		page = virt_to_page(vcpu->run);
+		break;
+	case KVM_PIO_PAGE_OFFSET:
+		page = virt_to_page(vcpu->pio_data);
 		break;
 	case KVM_COALESCED_MMIO_PAGE_OFFSET:
 		page = coalesced_ring_page(vcpu->vm);
@@ -410,6 +412,7 @@ static const struct file_operations vcpu_fops = {
 static void vcpu_free(struct vcpu *vcpu)
 {
 	free_page((unsigned long)vcpu->run);
+	free_page((unsigned long)vcpu->pio_data);
 	dirty_ring_free(vcpu);
 	kmem_cache_free(vcpu_cache, vcpu);
 }
@@ -427,11 +430,11 @@ static struct vcpu *vcpu_alloc(struct vm *vm, u32 id)
 	rcuwait_init(&vcpu->wait);
 	preempt_notifier_init(&vcpu->preempt_notifier, &vcpu_preempt_ops);
 	vcpu->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!vcpu->run) {
+	vcpu->pio_data = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!vcpu->run || !vcpu->pio_data) {
 		vcpu_free(vcpu);
 		return NULL;
 	}
-	vcpu->pio_data = (void *)vcpu->run + VCPU_PIO_OFFSET;
 	return vcpu;
 }
 

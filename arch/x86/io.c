@@ -120,7 +120,7 @@ static int exit_to_userspace_io(struct vcpu *vcpu, u16 port, u8 size, bool in, u
 	run->io.size = size;
 	run->io.port = port;
 	run->io.count = count;
-	run->io.data_offset = VCPU_PIO_OFFSET;
+	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
 	vcpu->stats.io_exits++;
 	return 0;
 }
@@ -378,7 +378,7 @@ int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in)
 		return r == 1 ? 1 : io_emulation_failed(vcpu, m->x.insn.bytes, m->x.insn.len);
 	if (!is_ram(vcpu, m->piece[0].gpa, in))
 		return start_pieces(vcpu, m);
-	count = min_t(u32, count, VCPU_PIO_SIZE / size);
+	count = min_t(u32, count, PAGE_SIZE / size);
 	return in ? string_in(vcpu, port, size, count) : string_out(vcpu, m, port, size, count);
 }
 
