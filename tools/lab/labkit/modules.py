@@ -3,8 +3,10 @@
 
 import lzma
 import os
+import pathlib
 import re
 import subprocess
+import tempfile
 
 from labkit import host, paths
 from labkit.say import LabError
@@ -58,6 +60,18 @@ def build_ours(kernel, name=f"{OURS}.ko"):
     return module
 
 
+def stripped(path):
+    """The bytes of a module of ours as a distribution has them: without debugging information.
+
+    Also without names for the padding before functions (kernels from 6.2). They double the symbols,
+    and for each traceable function a kernel goes through all of these when it loads a module.
+    """
+    with tempfile.NamedTemporaryFile(suffix=".ko") as file:
+        host.run(["strip", "--strip-debug", "--wildcard", "--strip-symbol=__pfx_*",
+                  "-o", file.name, path])
+        return pathlib.Path(file.name).read_bytes()
+
+
 def collect(kernel, wanted, build=True):
     """[(file name, bytes)] in the order of loading, for --module.
 
@@ -67,7 +81,7 @@ def collect(kernel, wanted, build=True):
         return []
     if wanted == OURS:
         path = build_ours(kernel) if build else paths.REPO / "build" / kernel.release / "apicvisor.ko"
-        first = (path.name, path.read_bytes())
+        first = (path.name, stripped(path))
     elif wanted.endswith(".ko"):
         with open(wanted, "rb") as file:
             first = (os.path.basename(wanted), file.read())
