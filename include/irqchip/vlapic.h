@@ -334,11 +334,11 @@ u64 vlapic_timer_tick_ns(const struct vlapic *apic);
 
 /*
  * Bring the timer up to @now_ns: true if it expired since the last call, once for however many
- * periods went by; the caller then owes the LVT timer interrupt. Any context.
+ * periods went by; the caller then owes the LVT timer interrupt. Any context. @running: the owner
+ * asks, and nobody saves the registers before the guest runs on, so IA32_TSC_DEADLINE tells of the
+ * expiry at once.
  */
-bool vlapic_timer_settle(struct vlapic *apic, u64 now_ns);
-/* The same by the owner while it runs the guest: IA32_TSC_DEADLINE tells of the expiry at once. */
-bool vlapic_timer_settle_running(struct vlapic *apic, u64 now_ns);
+bool vlapic_timer_settle(struct vlapic *apic, u64 now_ns, bool running);
 
 /* When the host must call irqchip_lapic_timer_fired(); 0: no need. Any context. */
 u64 vlapic_timer_host_deadline(struct vlapic *apic);

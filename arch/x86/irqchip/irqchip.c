@@ -597,7 +597,7 @@ void irqchip_lapic_timer_comes(struct irqchip *chip, u32 vcpu, u64 at_ns)
 
 	if (!apic)
 		return;
-	if (vlapic_timer_settle_running(apic, max(bus_now(chip), at_ns)))
+	if (vlapic_timer_settle(apic, max(bus_now(chip), at_ns), true))
 		bus_notify(chip, apic, vlapic_timer_interrupt(apic));
 	if (vlapic_timer_host_deadline(apic))
 		bus_arm_lapic_timer(chip, apic);

@@ -376,7 +376,9 @@ enum irq_notify vlapic_timer_interrupt(struct vlapic *apic)
 
 enum irq_notify vlapic_timer_poll(struct vlapic *apic, u64 now_ns)
 {
-	return vlapic_timer_settle(apic, now_ns) ? vlapic_timer_interrupt(apic) : NOTIFY_NONE;
+	if (!vlapic_timer_settle(apic, now_ns, false))
+		return NOTIFY_NONE;
+	return vlapic_timer_interrupt(apic);
 }
 
 bool vlapic_take_init(struct vlapic *apic)

@@ -68,7 +68,6 @@ static void next_period_locked(struct vlapic *apic, u64 now_ns)
 	t->not_before_ns = now_ns + VLAPIC_MIN_PERIOD_NS;
 }
 
-/* @running: the owner asks, and nobody saves the registers before the guest runs on. */
 static bool settle_locked(struct vlapic *apic, u64 now_ns, bool running)
 {
 	struct vlapic_timer *t = &apic->timer;
@@ -96,24 +95,13 @@ static bool settle_locked(struct vlapic *apic, u64 now_ns, bool running)
 	return true;
 }
 
-bool vlapic_timer_settle(struct vlapic *apic, u64 now_ns)
+bool vlapic_timer_settle(struct vlapic *apic, u64 now_ns, bool running)
 {
 	unsigned long flags;
 	bool expired;
 
 	irq_lock(&apic->timer.lock, flags);
-	expired = settle_locked(apic, now_ns, false);
-	irq_unlock(&apic->timer.lock, flags);
-	return expired;
-}
-
-bool vlapic_timer_settle_running(struct vlapic *apic, u64 now_ns)
-{
-	unsigned long flags;
-	bool expired;
-
-	irq_lock(&apic->timer.lock, flags);
-	expired = settle_locked(apic, now_ns, true);
+	expired = settle_locked(apic, now_ns, running);
 	irq_unlock(&apic->timer.lock, flags);
 	return expired;
 }
