@@ -287,30 +287,29 @@ static int set_pin(struct irqchip *chip, u32 which, u32 pin, u32 source, bool le
 	return r;
 }
 
-static int drive_pins(struct irqchip *chip, const struct irq_route *row, u32 n, u32 source,
+/* The @n rows of one GSI. An MSI has it to itself; what rises is a message, and nothing falls. */
+static int drive_rows(struct irqchip *chip, const struct irq_route *row, u32 n, u32 source,
 		      bool level, bool report)
 {
 	int result = -1;
 
+	if (n && row->type == IRQ_ROUTE_MSI)
+		return level ? deliver_msi(chip, &row->msi, row->gsi < chip->reserved_pins) : -1;
 	for (; n; n--, row++)
 		result = add_results(result,
 				     set_pin(chip, row->chip, row->pin, source, level, report));
 	return result;
 }
 
-/* An MSI has its GSI to itself; what rises is a message, and nothing falls. */
 static int drive_gsi(struct irqchip *chip, u32 gsi, u32 source, bool level, bool report)
 {
 	const struct irq_route *row;
-	int result = -1;
+	int result;
 	u32 n;
 
 	env_read_lock();
 	row = route_lookup(smp_load_acquire(&chip->routing), gsi, &n);
-	if (!n || row->type == IRQ_ROUTE_PIN)
-		result = drive_pins(chip, row, n, source, level, report);
-	else if (level)
-		result = deliver_msi(chip, &row->msi, gsi < chip->reserved_pins);
+	result = drive_rows(chip, row, n, source, level, report);
 	env_read_unlock();
 	return result;
 }
@@ -352,12 +351,8 @@ static int pulse(struct irqchip *chip, u32 gsi, u32 source)
 
 	env_read_lock();
 	row = route_lookup(smp_load_acquire(&chip->routing), gsi, &n);
-	if (!n || row->type == IRQ_ROUTE_PIN) {
-		result = drive_pins(chip, row, n, source, true, false);
-		(void)drive_pins(chip, row, n, source, false, false);
-	} else {
-		result = deliver_msi(chip, &row->msi, gsi < chip->reserved_pins);
-	}
+	result = drive_rows(chip, row, n, source, true, false);
+	(void)drive_rows(chip, row, n, source, false, false);
 	env_read_unlock();
 	return result;
 }
