@@ -230,8 +230,8 @@ struct vm_arch {
 	bool triple_fault_event; /* KVM_CAP_X86_TRIPLE_FAULT_EVENT is on */
 	u32 max_vcpu_ids;        /* KVM_CAP_MAX_VCPU_ID as enabled, 0: not */
 	u32 user_msr_reasons;    /* KVM_MSR_EXIT_REASON_* that exit instead of #GP */
-	struct msr_filter __rcu
-		*msr_filter;    /* NULL: none; written under vm->lock, read under srcu */
+	/* NULL: none; written under vm->lock, read under srcu. */
+	struct msr_filter __rcu *msr_filter;
 	u64 msr_filter_changes; /* so often: counted after each, under vm->lock */
 	struct mutex msr_bitmap_lock;
 	struct list_head msr_bitmaps; /* arch/x86/vmx/msr_bitmap.c */

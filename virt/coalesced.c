@@ -11,8 +11,8 @@
 #include <vcpu.h>
 
 struct coalesced {
-	spinlock_t
-		lock; /* one writer of the ring at a time; a vCPU's thread, interrupts on or off */
+	/* One writer of the ring at a time; taken in a vCPU's thread, interrupts on or off. */
+	spinlock_t lock;
 	struct kvm_coalesced_mmio_ring *ring;
 	struct list_head zones; /* under slots_lock */
 };
