@@ -442,7 +442,7 @@ static const struct msr_row msr_table[] = {
 	/* what a guest uses all the time, and all that is to be checked the handlers do: HOT_ROWS */
 	{ 0x800, 256, MSR_RW | MSR_QUICK, LAPIC }, /* x2APIC */
 	{ MSR_IA32_TSC_DEADLINE, 1, MSR_SAVED | MSR_QUICK, LAPIC },
-	/* the rest by number, in ascending order: find_row() */
+	/* the rest by number, in ascending order: cold_row() */
 	/* Pentium machine-check address and type: no such event ever */
 	{ 0x000, 2, MSR_R, ZERO },
 	{ MSR_IA32_TSC, 1, MSR_SAVED | MSR_QUICK, .get = get_tsc, .set = set_tsc },
@@ -526,15 +526,23 @@ static bool row_has(const struct msr_row *row, u32 msr)
 	return msr - row->first < row->count;
 }
 
-/* NULL: no such MSR on this host. */
-static const struct msr_row *find_row(u32 msr)
+/* NULL: not one of the HOT_ROWS, which every host has and which have ->get and ->set. */
+static const struct msr_row *hot_row(u32 msr)
 {
-	const struct msr_row *row = msr_table;
-	unsigned int n = ARRAY_SIZE(msr_table) - HOT_ROWS;
+	const struct msr_row *row;
 
-	for (; row < msr_table + HOT_ROWS; row++)
+	for (row = msr_table; row < msr_table + HOT_ROWS; row++)
 		if (row_has(row, msr))
 			return row;
+	return NULL;
+}
+
+/* NULL: no such MSR on this host, or a hot one. */
+static const struct msr_row *cold_row(u32 msr)
+{
+	const struct msr_row *row = msr_table + HOT_ROWS;
+	unsigned int n = ARRAY_SIZE(msr_table) - HOT_ROWS;
+
 	/* The last of the @n rows from @row on that does not begin behind @msr, or the first. */
 	while (n > 1) {
 		if (row[n / 2].first <= msr)
@@ -542,6 +550,14 @@ static const struct msr_row *find_row(u32 msr)
 		n -= n / 2;
 	}
 	return row_has(row, msr) && row_present(row) ? row : NULL;
+}
+
+/* NULL: no such MSR on this host. */
+static const struct msr_row *find_row(u32 msr)
+{
+	const struct msr_row *row = hot_row(msr);
+
+	return row ? row : cold_row(msr);
 }
 
 /* May this access be made at all? */
@@ -594,12 +610,11 @@ int msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated)
 
 int msr_set_at_once(struct vcpu *vcpu, u32 msr, u64 value)
 {
-	const struct msr_row *row = msr_table;
+	const struct msr_row *row = hot_row(msr);
 
-	for (; row < msr_table + HOT_ROWS; row++)
-		if (row_has(row, msr))
-			return row->set(vcpu, msr, value, false);
-	row = find_row(msr);
+	if (row)
+		return row->set(vcpu, msr, value, false);
+	row = cold_row(msr);
 	/* Without ->set it is nothing but memory. */
 	if (row && row->set && !(row->access & MSR_QUICK))
 		return MSR_LATER;
