@@ -246,6 +246,7 @@ static __always_inline int request(struct vlapic *apic, u8 vector, enum irq_noti
 	return fresh && !pending;
 }
 
+/* Inline for vlapic_accept_edge(): nearly all of @msg is constant there, and the tests fold away. */
 static __always_inline int accept_vector(struct vlapic *apic, const struct irq_msg *msg,
 					 enum irq_notify *how)
 {
@@ -273,6 +274,7 @@ enum irq_notify vlapic_accept_edge(struct vlapic *apic, u8 vector, enum irq_path
 	return how;
 }
 
+/* The one copy for messages that are known only at run time. */
 static int accept_message(struct vlapic *apic, const struct irq_msg *msg, enum irq_notify *how)
 {
 	return accept_vector(apic, msg, how);
