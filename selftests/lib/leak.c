@@ -5,10 +5,29 @@
  */
 #include <dirent.h>
 #include <limits.h>
+#include <linux/filter.h>
+#include <sys/socket.h>
 #include "kvmtest.h"
 #include "leak.h"
 
 #define BATCHES (LEAK_BATCHES - 1) /* the first is to warm up */
+
+/*
+ * What was unmapped from the kernel's vmalloc area keeps its addresses, and KASAN's shadow of them,
+ * until there is enough of it. The end of a BPF program, code that must not stay reachable, makes
+ * the kernel let go of all.
+ */
+static void purge_vmalloc(void)
+{
+	struct sock_filter ret = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog prog = { .len = 1, .filter = &ret };
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+	assert_return_code(fd, errno);
+	assert_return_code(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)),
+			   errno);
+	close(fd);
+}
 
 /* The counters of each CPU are folded in, and what slabs hold in reserve is given back. */
 static void settle(void)
@@ -18,6 +37,7 @@ static void settle(void)
 	DIR *dir;
 
 	sync();
+	purge_vmalloc();
 	usleep(100000); /* deferred frees (RCU, SRCU, workqueues) are no leaks */
 	write_file("/proc/sys/vm/drop_caches", "3");
 	usleep(100000);
