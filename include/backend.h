@@ -57,8 +57,10 @@ void backend_set_timer(struct vcpu *vcpu);
  */
 void backend_load_guest(struct vcpu *vcpu);
 void backend_load_host(struct vcpu *vcpu);
-/* Interrupts off. Returns with the exit's reason noted. Is in guest context (guest_context.h) for
- * the entry alone. */
+/*
+ * Interrupts off. Returns with the exit's reason noted. Is in guest context (guest_context.h) for
+ * the entry alone.
+ */
 void backend_enter(struct vcpu *vcpu);
 /* Did the guest leave for the host's interrupt alone, in the middle of nothing? */
 bool backend_exit_was_interrupt(struct vcpu *vcpu);
@@ -68,8 +70,10 @@ bool backend_exit_was_interrupt(struct vcpu *vcpu);
  * False: nothing has been done.
  */
 bool backend_handle_at_once(struct vcpu *vcpu);
-/* Interrupts off, after backend_load_host(): the exit was an interrupt, an NMI or a machine check
- * of the host, which its handler gets now. */
+/*
+ * Interrupts off, after backend_load_host(): the exit was an interrupt, an NMI or a machine check
+ * of the host, which its handler gets now.
+ */
 void backend_host_event(struct vcpu *vcpu);
 /* Interrupts on, vm->srcu held. 1 = enter again, 0 = to userspace (run->exit_reason set), errno. */
 int backend_handle_exit(struct vcpu *vcpu);
@@ -142,20 +146,22 @@ void backend_set_idt(struct vcpu *vcpu, const struct kvm_dtable *t);
 void backend_get_gdt(struct vcpu *vcpu, struct kvm_dtable *t);
 void backend_set_gdt(struct vcpu *vcpu, const struct kvm_dtable *t);
 
-/* MSRs the VMCS or the processor holds: FS_BASE, GS_BASE, KERNEL_GS_BASE, SYSENTER_*, PAT,
- * STAR, LSTAR, CSTAR, FMASK, TSC_AUX, DEBUGCTL. 0, or 1 if it is not one of these. */
+/*
+ * MSRs the VMCS or the processor holds: FS_BASE, GS_BASE, KERNEL_GS_BASE, SYSENTER_*, PAT, STAR,
+ * LSTAR, CSTAR, FMASK, TSC_AUX, DEBUGCTL. 0, or 1 if it is not one of these.
+ */
 int backend_get_msr(struct vcpu *vcpu, u32 msr, u64 *value);
 int backend_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
-/* Let the guest have the MSRs that need no exit, as far as msr_allowed(). Sleeps; under vm->srcu,
- * or under vm->lock. */
+/*
+ * Let the guest have the MSRs that need no exit, as far as msr_allowed(). Sleeps; under vm->srcu,
+ * or under vm->lock.
+ */
 void backend_open_msrs(struct vcpu *vcpu);
 /* Can a guest's TSC have another rate than the host's? Constant. Then, or with TSC_RATIO_ONE: */
 bool backend_scales_tsc(void);
 void backend_set_tsc(struct vcpu *vcpu, const struct tsc_map *map);
 
-/* --- events
- * -------------------------------------------------------------------------------------------------
- */
+/* --- events --- */
 
 #define BLOCK_STI   BIT(0)
 #define BLOCK_MOVSS BIT(1)

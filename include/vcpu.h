@@ -119,8 +119,7 @@ static inline bool vcpu_work_pending(struct vcpu *vcpu)
 	       (unlikely(read_thread_flags() & flags) && vcpu_flagged_work(vcpu));
 }
 
-/* --- virt/vcpu.c ---------------------------------------------------------------------------------
- */
+/* --- virt/vcpu.c --- */
 
 int vcpu_module_init(void);
 void vcpu_module_exit(void);

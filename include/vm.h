@@ -197,8 +197,7 @@ static inline unsigned long notifier_seq(struct vm *vm)
  */
 bool notifier_retry_locked(struct vm *vm, unsigned long seq, hva_t hva);
 
-/* --- virt/dirty.c --------------------------------------------------------------------------------
- */
+/* --- virt/dirty.c --- */
 
 /* Note that @gfn is written to, if the slot logs. A vCPU's thread, loaded; takes no lock. */
 void dirty_mark(const struct memslot *slot, gfn_t gfn);
@@ -238,8 +237,7 @@ void dirty_ring_free(struct vcpu *vcpu);
 /* The ring's @n-th page, or NULL. */
 struct page *dirty_ring_page(struct vcpu *vcpu, pgoff_t n);
 
-/* --- virt/iobus.c --------------------------------------------------------------------------------
- */
+/* --- virt/iobus.c --- */
 
 enum iobus_id { IOBUS_PIO = 0, IOBUS_MMIO = 1 };
 
@@ -274,8 +272,7 @@ struct page *coalesced_ring_page(struct vm *vm);
 int coalesced_register(struct vm *vm, const struct kvm_coalesced_mmio_zone *zone);
 int coalesced_unregister(struct vm *vm, const struct kvm_coalesced_mmio_zone *zone);
 
-/* --- virt/irqfd.c, virt/ioeventfd.c --------------------------------------------------------------
- */
+/* --- virt/irqfd.c, virt/ioeventfd.c --- */
 
 int irqfd_module_init(void);
 void irqfd_module_exit(void);

@@ -400,17 +400,22 @@ int regs_set_cr8(struct vcpu *vcpu, u64 value);
 /* Bits of a guest-physical address from MAXPHYADDR up. */
 u64 vcpu_reserved_gpa_bits(const struct vcpu *vcpu);
 bool vcpu_la_canonical(struct vcpu *vcpu, u64 la);
-/* Processor state after power-on (or INIT): SDM "IA-32 and Intel 64 Processor States Following ..."
+/*
+ * Processor state after power-on (or INIT): SDM "IA-32 and Intel 64 Processor States Following ..."
  */
 void regs_reset(struct vcpu *vcpu, bool init_event);
 
-/* KVM_GET/SET_MSRS and the guest. 0, or what is #GP for the guest: MSR_UNKNOWN (no such MSR), or 1
- * (reserved bits, not for this guest). */
+/*
+ * KVM_GET/SET_MSRS and the guest. 0, or what is #GP for the guest: MSR_UNKNOWN (no such MSR), or 1
+ * (reserved bits, not for this guest).
+ */
 #define MSR_UNKNOWN 2
 int msr_get(struct vcpu *vcpu, u32 msr, u64 *value, bool host_initiated);
 int msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host_initiated);
-/* The guest's write with interrupts off, where msr_get() serves as well. MSR_LATER: msr_set() has
- * to be called with interrupts on, and nothing has been done. */
+/*
+ * The guest's write with interrupts off, where msr_get() serves as well. MSR_LATER: msr_set() has
+ * to be called with interrupts on, and nothing has been done.
+ */
 #define MSR_LATER (-1)
 int msr_set_at_once(struct vcpu *vcpu, u32 msr, u64 value);
 long msr_ioctl_index_list(void __user *arg, bool features);

@@ -396,7 +396,8 @@ static int vcpu_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* .owner keeps the module while the file, or a mapping of it, is there; so as long as the VM lives.
+/*
+ * .owner keeps the module while the file, or a mapping of it, is there; so as long as the VM lives.
  */
 static const struct file_operations vcpu_fops = {
 	.owner = THIS_MODULE,

@@ -154,8 +154,10 @@ static void inject_exception(struct vcpu *vcpu)
 	vcpu->stats.exceptions_injected++;
 }
 
-/* The handler of #DB shall not trap itself: SDM "Debug Control Register (DR7)", "IA32_DEBUGCTL
- * MSR". */
+/*
+ * The handler of #DB shall not trap itself: SDM "Debug Control Register (DR7)", "IA32_DEBUGCTL
+ * MSR".
+ */
 void event_enter_debug_handler(struct vcpu *vcpu)
 {
 	u64 debugctl = 0;
@@ -327,8 +329,10 @@ static u32 windows_wanted(struct vcpu *vcpu)
 
 	if (debug_blocks_interrupts(vcpu))
 		return 0;
-	/* The NMI window may open in the shadow of STI, where nmi_open() says no; with it IF is
-	 * set. */
+	/*
+	 * The NMI window may open in the shadow of STI, where nmi_open() says no; with it IF is
+	 * set.
+	 */
 	if (atomic_read(&vcpu->arch.ev.nmi_pending))
 		windows |= backend_blocking(vcpu) & BLOCK_STI ? WINDOW_IRQ : WINDOW_NMI;
 	if (interrupt_to_inject(vcpu))

@@ -390,7 +390,8 @@ static bool sregs_valid(struct vcpu *vcpu, const struct kvm_sregs *s)
 		return false;
 	if (long_mode)
 		return (s->cr4 & X86_CR4_PAE) && (s->efer & EFER_LMA);
-	/* CR4.PCIDE is taken here as well, though it belongs to long mode: the VM entry refuses it.
+	/*
+	 * CR4.PCIDE is taken here as well, though it belongs to long mode: the VM entry refuses it.
 	 */
 	return !(s->efer & EFER_LMA) && !s->cs.l;
 }

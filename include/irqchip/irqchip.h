@@ -309,7 +309,8 @@ int irqchip_peek(struct irqchip *chip, u32 vcpu);
  */
 void irqchip_look_at_timer(struct irqchip *chip, u32 vcpu);
 
-/* As irqchip_peek(), where the LAPIC's own interrupts are the processor's business: an ExtINT only.
+/*
+ * As irqchip_peek(), where the LAPIC's own interrupts are the processor's business: an ExtINT only.
  */
 bool irqchip_extint_waits(struct irqchip *chip, u32 vcpu);
 

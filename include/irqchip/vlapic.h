@@ -178,8 +178,10 @@ int vlapic_set_base(struct vlapic *apic, u64 value, bool host_initiated, struct 
 int __must_check vlapic_accept(struct vlapic *apic, const struct irq_msg *msg,
 			       enum irq_notify *how);
 
-/* The same for what most messages are: fixed, an edge, @vector 16 .. 255, to a LAPIC that is
- * enabled (vlapic_sw_enabled()), and nobody waits for the end of the interrupt. */
+/*
+ * The same for what most messages are: fixed, an edge, @vector 16 .. 255, to a LAPIC that is
+ * enabled (vlapic_sw_enabled()), and nobody waits for the end of the interrupt.
+ */
 enum irq_notify vlapic_accept_edge(struct vlapic *apic, u8 vector, enum irq_path path);
 
 /* The message that a local source with LVT register @lvt sends. False: masked. */
@@ -228,8 +230,10 @@ static inline bool vlapic_wake_requested(const struct vlapic *apic)
 }
 void vlapic_take_wake(struct vlapic *apic);
 
-/* Would this LAPIC pass the PIC's INTR on (APIC disabled, or LINT0 unmasked with ExtINT)? Any
- * context. */
+/*
+ * Would this LAPIC pass the PIC's INTR on (APIC disabled, or LINT0 unmasked with ExtINT)? Any
+ * context.
+ */
 bool vlapic_accepts_extint(const struct vlapic *apic);
 
 /* Is there a request that is not in IRR yet? Any context. */
@@ -275,8 +279,9 @@ void vlapic_report_eoi(struct vlapic *apic, u8 vector, struct vlapic_effect *fx)
 /* The register page was replaced (restored, reset): forget what was derived from it. */
 void vlapic_resync(struct vlapic *apic);
 
-/* --- the owner, where the processor runs the LAPIC (vlapic_hw.c): SDM "APIC Virtualization" ---
- *
+/* --- the owner, where the processor runs the LAPIC (vlapic_hw.c): SDM "APIC Virtualization" --- */
+
+/*
  * The host hands over with vlapic_eoi_exits() and what ->stale says, and calls vlapic_hw_ran()
  * after each exit; in between the functions above work as ever. To take over again it calls
  * vlapic_see_all_eois(). Nothing else changes hands: both work on the same page.

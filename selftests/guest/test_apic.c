@@ -332,8 +332,10 @@ static void deadline_ends_with_its_interrupt(void **state)
 	}
 }
 
-/* Any order of writes, tiny and zero periods included: reads never fault, nothing runs away (L1,
- * T1). */
+/*
+ * Any order of writes, tiny and zero periods included: reads never fault, nothing runs away (L1,
+ * T1).
+ */
 static void timer_orders_payload(uint64_t x2apic)
 {
 	static const uint32_t mode[] = { 0, APIC_TIMER_PERIODIC, APIC_TIMER_DEADLINE, 3u << 17 };

@@ -463,9 +463,7 @@ static void tscs_of_vcpus_run_together(void **state)
 	}
 }
 
-/* --- FPU
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- FPU --- */
 
 static void fpu_payload(uint64_t arg)
 {

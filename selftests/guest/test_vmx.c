@@ -597,7 +597,8 @@ static void wrpkru(uint32_t pkru)
 	asm volatile(".byte 0x0f, 0x01, 0xef" : : "a"(pkru), "c"(0), "d"(0) : "memory");
 }
 
-/* XSAVE reaches PKRU by XCR0 alone, whatever CR4.PKE says. The component's offset comes from CPUID.
+/*
+ * XSAVE reaches PKRU by XCR0 alone, whatever CR4.PKE says. The component's offset comes from CPUID.
  */
 static void pkru_payload(uint64_t arg)
 {

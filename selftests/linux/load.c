@@ -264,7 +264,8 @@ static long preemptions(void)
 	return usage.ru_nvcsw + usage.ru_nivcsw;
 }
 
-/* Above all others on its CPU. When it does not run after all, a call may find nobody to interrupt.
+/*
+ * Above all others on its CPU. When it does not run after all, a call may find nobody to interrupt.
  */
 static void *spin(void *arg)
 {

@@ -414,7 +414,8 @@ static void test_random_bytes(void **state)
 	assert_true(accepted > 50000);
 }
 
-/* However an instruction is cut, the decoder asks for more; with all of it, the result is the same.
+/*
+ * However an instruction is cut, the decoder asks for more; with all of it, the result is the same.
  */
 static void test_truncation(void **state)
 {
@@ -496,7 +497,8 @@ static void test_lock_misuse(void **state)
 	}
 }
 
-/* An FS or GS prefix stays in force behind one that 64-bit mode ignores; REX counts only when last.
+/*
+ * An FS or GS prefix stays in force behind one that 64-bit mode ignores; REX counts only when last.
  */
 static void test_prefix_rules_64(void **state)
 {

@@ -205,7 +205,8 @@ static void I5_eoi_reaches_every_pin_of_the_vector(void **state)
 	machine_free(m);
 }
 
-/* Invariant I6: after thousands of EOIs with the line high, the guest gets a rest; then it goes on.
+/*
+ * Invariant I6: after thousands of EOIs with the line high, the guest gets a rest; then it goes on.
  */
 static void I6_storm_is_held_and_resumed(void **state)
 {
@@ -474,7 +475,8 @@ static void *send_msis(void *arg)
 	u32 i;
 
 	for (i = 0; i < ROUNDS; i++) {
-		/* The next only after the last was taken: each must be taken, or the edge was lost.
+		/*
+		 * The next only after the last was taken: each must be taken, or the edge was lost.
 		 */
 		while (__atomic_load_n(&r->taken, __ATOMIC_ACQUIRE) < i) {
 			if (__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE))

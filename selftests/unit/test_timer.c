@@ -168,8 +168,10 @@ static void tsc_deadline_never_fires_early(void **state)
 		u64 now = m->now, tsc = 1000000, ticks = i * 1001ULL;
 
 		vlapic_timer_write_tsc(&m->apic[0], tsc + ticks, now, tsc);
-		/* The TSC at the expiry, rounded down, is at or past the deadline; 1 ns before,
-		 * not. */
+		/*
+		 * The TSC at the expiry, rounded down, is at or past the deadline; 1 ns before,
+		 * not.
+		 */
 		assert_true((m->apic[0].timer.deadline_ns - now) * 2999999 / 1000000 >= ticks);
 		assert_true((m->apic[0].timer.deadline_ns - 1 - now) * 2999999 / 1000000 < ticks);
 	}

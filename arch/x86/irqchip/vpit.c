@@ -243,7 +243,8 @@ static u64 next_edge(const struct vpit_channel *ch, u64 now_ns)
 		return ch->load_ns + clocks_to_ns(ch->count + 1);
 	case 2:
 	case 3:
-		/* The next end of a period, or of several, if they are shorter than the host likes.
+		/*
+		 * The next end of a period, or of several, if they are shorter than the host likes.
 		 */
 		clocks = elapsed(ch, now_ns);
 		if (ch->count < min_clocks)

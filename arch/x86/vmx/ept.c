@@ -37,9 +37,9 @@
 struct ept {
 	u64 *root;
 	u64 eptp;
-	u64 tables;       /* pages in use besides the root; under mmu_lock */
-	bool apic_access; /* the default LAPIC address leads to vm->arch.apic_access_page; under
-			     mmu_lock for writing */
+	u64 tables; /* pages in use besides the root; under mmu_lock */
+	/* The default LAPIC address leads to arch.apic_access_page; mmu_lock, for writing. */
+	bool apic_access;
 };
 
 struct ept *ept_create(void)

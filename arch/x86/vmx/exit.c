@@ -81,8 +81,10 @@ static int handle_db(struct vcpu *vcpu, u32 info)
 	return 1;
 }
 
-/* An IRET that faulted had unblocked NMIs already: SDM "Information About NMI Unblocking Due to
- * IRET". */
+/*
+ * An IRET that faulted had unblocked NMIs already: SDM "Information About NMI Unblocking Due to
+ * IRET".
+ */
 static void block_nmis_again(struct vcpu *vcpu, bool unblocked)
 {
 	if (unblocked && !(to_vmx(vcpu)->idt_info & INTR_INFO_VALID))
@@ -597,8 +599,10 @@ static void requeue_interrupted_event(struct vcpu *vcpu)
 		ev.error = vmcs_read32(VMCS_EXIT_IDT_ERROR);
 	if (ev.type >= EVENT_SOFT_INTR)
 		ev.insn_len = vmcs_read32(VMCS_EXIT_INSN_LEN);
-	/* The NMI whose delivery failed has blocked NMIs already; its second attempt needs them
-	 * open. */
+	/*
+	 * The NMI whose delivery failed has blocked NMIs already; its second attempt needs them
+	 * open.
+	 */
 	if (ev.type == EVENT_NMI)
 		backend_set_blocking(vcpu, BLOCK_NMI, 0);
 	event_requeue(vcpu, &ev);

@@ -81,8 +81,10 @@ bool pi_available(void)
 	return true;
 }
 
-/* Preemption off. In a guest the processor takes it as an order to look at PIR, if it does that at
- * all; otherwise the guest exits; outside, the kernel's handler only counts it. */
+/*
+ * Preemption off. In a guest the processor takes it as an order to look at PIR, if it does that at
+ * all; otherwise the guest exits; outside, the kernel's handler only counts it.
+ */
 static void send_vector(int cpu, u32 vector)
 {
 	compat_send_ipi(cpu, vector);
@@ -175,8 +177,10 @@ void pi_put(struct vcpu *vcpu)
 						     .sn = true });
 }
 
-/* About to sleep. What a device posts from here on comes with the wakeup vector; what it has posted
- * before has set ON, which the sleeper's condition sees after set_control()'s barrier. */
+/*
+ * About to sleep. What a device posts from here on comes with the wakeup vector; what it has posted
+ * before has set ON, which the sleeper's condition sees after set_control()'s barrier.
+ */
 void backend_pre_block(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);

@@ -84,8 +84,10 @@ void backend_load_guest(struct vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	write_host_crs(vmx);
-	/* An exit clears it. perf changes it by IPIs, so only what is read with interrupts off
-	 * counts. */
+	/*
+	 * An exit clears it. perf changes it by IPIs, so only what is read with interrupts off
+	 * counts.
+	 */
 	vmx->host_debugctl = get_debugctlmsr();
 	if (guest_uses_xcr0(vcpu))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->arch.xcr0);
@@ -145,7 +147,8 @@ bool backend_exit_was_interrupt(struct vcpu *vcpu)
 	return !vmx->entry_failed && vmx->exit_reason == EXIT_EXT_INTR;
 }
 
-/* The exit acknowledged the host's interrupt: run its handler, through the gate it would have used.
+/*
+ * The exit acknowledged the host's interrupt: run its handler, through the gate it would have used.
  */
 static void call_host_handler(u32 vector)
 {

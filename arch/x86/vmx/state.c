@@ -260,9 +260,7 @@ void backend_set_gdt(struct vcpu *vcpu, const struct kvm_dtable *t)
 	vmcs_write32(VMCS_GUEST_GDTR_LIMIT, t->limit);
 }
 
-/* --- MSRs
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- MSRs --- */
 
 /* Where an MSR's guest value is kept while it is loaded into the processor by backend_load(). */
 static u64 *loaded_msr(struct vcpu *vcpu, u32 msr)
@@ -402,9 +400,7 @@ void backend_cpuid_changed(struct vcpu *vcpu)
 	}
 }
 
-/* --- reset
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- reset --- */
 
 void backend_vcpu_reset(struct vcpu *vcpu)
 {
@@ -416,9 +412,7 @@ void backend_vcpu_reset(struct vcpu *vcpu)
 	vcpu_set_request(vcpu, REQ_GUEST_TLB);
 }
 
-/* --- events
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- events --- */
 
 u32 backend_blocking(struct vcpu *vcpu)
 {

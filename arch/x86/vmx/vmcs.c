@@ -45,8 +45,10 @@ static void clear_here(struct vmx_vcpu *vmx)
 	if (c->last == vmx)
 		c->last = NULL;
 	vmx->launched = false;
-	/* The region's cached data is in memory before another CPU may see it clear; pairs with
-	 * the acquire in backend_load(). */
+	/*
+	 * The region's cached data is in memory before another CPU may see it clear; pairs with the
+	 * acquire in backend_load().
+	 */
 	smp_store_release(&vmx->cpu, -1);
 }
 
