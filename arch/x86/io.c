@@ -90,9 +90,7 @@ static bool port_write(struct vcpu *vcpu, u16 port, u32 len, const void *data)
 	       !iobus_write(vcpu, IOBUS_PIO, port, len, data);
 }
 
-/* --- ports
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- ports --- */
 
 /* IN leaves the upper half of RAX alone, except that 32-bit results clear it. */
 static void set_rax(struct vcpu *vcpu, const void *data, u8 size)
@@ -258,9 +256,7 @@ static int decode_at_rip(struct vcpu *vcpu, struct x86_mmio *m)
 	return 1;
 }
 
-/* --- string I/O
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- string I/O --- */
 
 /* INS and OUTS: m->x is the instruction, piece[0].gpa where its round's memory is. */
 static int complete_string_in(struct vcpu *vcpu)
@@ -271,7 +267,8 @@ static int complete_string_in(struct vcpu *vcpu)
 
 	if (instruction_is_stale(vcpu, m))
 		return 1;
-	/* Userspace may have changed the count meanwhile: the instruction goes on with the new one.
+	/*
+	 * Userspace may have changed the count meanwhile: the instruction goes on with the new one.
 	 */
 	m->before.gpr[REG_RCX] = vcpu_reg(vcpu, REG_RCX);
 	m->x.st.gpr[REG_RCX] = m->before.gpr[REG_RCX];
@@ -331,15 +328,12 @@ static int string_in(struct vcpu *vcpu, u16 port, u8 size, u32 count)
 	for (done = 0; done < count; done++)
 		if (!port_read(vcpu, port, size, data + done * size))
 			break;
-	if (!done) {
-		vcpu->arch.pio.size = size;
-		vcpu->arch.pio.count = count;
-		vcpu->arch.complete = complete_string_in;
-		return exit_to_userspace_io(vcpu, port, size, true, count);
-	}
 	vcpu->arch.pio.size = size;
-	vcpu->arch.pio.count = done;
-	return complete_string_in(vcpu);
+	vcpu->arch.pio.count = done ? done : count;
+	if (done)
+		return complete_string_in(vcpu);
+	vcpu->arch.complete = complete_string_in;
+	return exit_to_userspace_io(vcpu, port, size, true, count);
 }
 
 static bool is_ram(struct vcpu *vcpu, gpa_t gpa, bool write)
@@ -382,11 +376,9 @@ int io_port_string(struct vcpu *vcpu, u16 port, u8 size, bool in)
 	return in ? string_in(vcpu, port, size, count) : string_out(vcpu, m, port, size, count);
 }
 
-/* --- MMIO
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* --- MMIO --- */
 
-/* Translate access @i of the plan into pieces. As translate(). */
+/* Translate access @i of the plan into pieces. As guest_translate(). */
 static int add_pieces(struct vcpu *vcpu, struct x86_mmio *m, unsigned int i)
 {
 	const struct ginsn_access *acc = &m->x.acc[i];
