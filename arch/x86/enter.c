@@ -197,6 +197,7 @@ static void handle_cpu_requests(struct vcpu *vcpu)
 /* Interrupts off, ->mode IN_GUEST. Anything that must not wait for the next exit? */
 static bool must_not_enter(struct vcpu *vcpu)
 {
+	/* First: what is due by now is an interrupt. */
 	if (vcpu->arch.timer_by_entry)
 		backend_set_timer(vcpu);
 	return READ_ONCE(vcpu->requests) || vcpu->arch.mp_state != KVM_MP_STATE_RUNNABLE ||
@@ -294,6 +295,7 @@ int arch_vcpu_enter(struct vcpu *vcpu)
 	if (!runnable)
 		return 1; /* the run loop blocks */
 	handle_requests(vcpu);
+	/* Both are to be taken. */
 	if (take_posted(vcpu) | vcpu_take_request(vcpu, REQ_EVENT)) {
 		look_at_wake(vcpu);
 		r = event_inject(vcpu);

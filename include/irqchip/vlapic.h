@@ -206,8 +206,6 @@ enum irq_notify vlapic_error(struct vlapic *apic, u32 bits);
 
 /* The timer has expired: accept its interrupt, if it is not masked. */
 enum irq_notify vlapic_timer_interrupt(struct vlapic *apic);
-/* Settle the timer at @now_ns, and accept its interrupt if it has expired and is not masked. */
-enum irq_notify vlapic_timer_poll(struct vlapic *apic, u64 now_ns);
 
 /* --- the owner's side --- */
 
@@ -334,7 +332,7 @@ void vlapic_write(struct vlapic *apic, u32 offset, u32 value, u64 now_ns, struct
 
 enum lapic_timer_mode vlapic_timer_mode(const struct vlapic *apic);
 
-/* One period of the count-down clock, in ns, and of @count of them. Never 0 for @count > 0. */
+/* One tick of the count-down clock, in ns; never 0. */
 u64 vlapic_timer_tick_ns(const struct vlapic *apic);
 
 /*
@@ -344,6 +342,8 @@ u64 vlapic_timer_tick_ns(const struct vlapic *apic);
  * expiry at once.
  */
 bool vlapic_timer_settle(struct vlapic *apic, u64 now_ns, bool running);
+/* The same for anyone, and the interrupt is accepted if it is not masked. */
+enum irq_notify vlapic_timer_poll(struct vlapic *apic, u64 now_ns);
 
 /* When the host must call irqchip_lapic_timer_fired(); 0: no need. Any context. */
 u64 vlapic_timer_host_deadline(struct vlapic *apic);

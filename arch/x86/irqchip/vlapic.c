@@ -376,13 +376,6 @@ enum irq_notify vlapic_timer_interrupt(struct vlapic *apic)
 	return how;
 }
 
-enum irq_notify vlapic_timer_poll(struct vlapic *apic, u64 now_ns)
-{
-	if (!vlapic_timer_settle(apic, now_ns, false))
-		return NOTIFY_NONE;
-	return vlapic_timer_interrupt(apic);
-}
-
 bool vlapic_take_init(struct vlapic *apic)
 {
 	return env_and_u32(&apic->pending, ~(u32)VLAPIC_PENDING_INIT) & VLAPIC_PENDING_INIT;

@@ -106,6 +106,13 @@ bool vlapic_timer_settle(struct vlapic *apic, u64 now_ns, bool running)
 	return expired;
 }
 
+enum irq_notify vlapic_timer_poll(struct vlapic *apic, u64 now_ns)
+{
+	if (!vlapic_timer_settle(apic, now_ns, false))
+		return NOTIFY_NONE;
+	return vlapic_timer_interrupt(apic);
+}
+
 u64 vlapic_timer_moment(struct vlapic *apic, u64 *guest_tsc)
 {
 	struct vlapic_timer *t = &apic->timer;

@@ -132,7 +132,7 @@ void preempt_timer_wait(struct vmx_vcpu *vmx)
 }
 
 /* There is a deadline, or there was one. */
-static noinline void load_timer(struct vcpu *vcpu)
+static noinline void arm_for_entry(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u64 now;
@@ -164,7 +164,7 @@ void backend_set_timer(struct vcpu *vcpu)
 
 	if (READ_ONCE(vcpu->arch.timer_moved) || vmx->timer_tsc != TSC_NEVER ||
 	    (vmx->pin & PIN_PREEMPT_TIMER))
-		load_timer(vcpu);
+		arm_for_entry(vcpu);
 }
 
 /* A timer that misses again and again is not what IA32_VMX_MISC promises. */
