@@ -26,13 +26,14 @@ struct cpuid_limits {
 	u64 xcr0;    /* components that can be saved and switched; 0: no XSAVE */
 	bool rdtscp; /* "enable RDTSCP", TSC_AUX is switched: RDTSCP and RDPID */
 	bool invpcid;
-	bool xsaves; /* "enable XSAVES/XRSTORS" */
-	bool umip;   /* CR4.UMIP is the guest's, or emulated */
-	bool pku;    /* PKRU is switched */
-	bool la57;   /* CR4.LA57 is the guest's */
-	u32 pv;      /* BIT(KVM_FEATURE_*): leaf 0x40000001 */
-	u32 tsc_khz; /* rate of the guest's TSC, for leaf 0x15; 0: leave the leaf out */
-	u8 gpa_bits; /* width that second-level paging can map; 0: as wide as MAXPHYADDR */
+	bool xsaves;  /* "enable XSAVES/XRSTORS" */
+	bool umip;    /* CR4.UMIP is the guest's, or emulated */
+	bool pku;     /* PKRU is switched */
+	bool la57;    /* CR4.LA57 is the guest's */
+	bool strings; /* REP MOVS and STOS are fast: "Fast-Strings Enable" of IA32_MISC_ENABLE */
+	u32 pv;       /* BIT(KVM_FEATURE_*): leaf 0x40000001 */
+	u32 tsc_khz;  /* rate of the guest's TSC, for leaf 0x15; 0: leave the leaf out */
+	u8 gpa_bits;  /* width that second-level paging can map; 0: as wide as MAXPHYADDR */
 };
 
 /**

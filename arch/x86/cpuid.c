@@ -50,6 +50,7 @@ enum need {
 	UMIP,
 	PKU,
 	LA57,
+	STRINGS,
 };
 
 /* The registers that hold features: leaf, subleaf, register. */
@@ -122,7 +123,7 @@ static const struct feature features[] = {
 	{ F7B, 6, HOST },     /* x87 data pointer updated on exceptions only */
 	{ F7B, 7, HOST },     /* SMEP */
 	{ F7B, 8, HOST },     /* BMI2 */
-	{ F7B, 9, HOST },     /* enhanced REP MOVSB/STOSB */
+	{ F7B, 9, STRINGS },  /* enhanced REP MOVSB/STOSB */
 	{ F7B, 10, INVPCID }, /* INVPCID */
 	{ F7B, 13, HOST },    /* x87 CS and DS deprecated */
 	{ F7B, 16, ZMM },     /* AVX512F */
@@ -154,21 +155,21 @@ static const struct feature features[] = {
 	{ F7C, 27, HOST },   /* MOVDIRI */
 	{ F7C, 28, HOST },   /* MOVDIR64B */
 
-	{ F7D, 4, HOST },  /* fast short REP MOV */
-	{ F7D, 8, ZMM },   /* AVX512_VP2INTERSECT */
-	{ F7D, 10, HOST }, /* MD_CLEAR: VERW, no MSR */
-	{ F7D, 14, HOST }, /* SERIALIZE */
-	{ F7D, 23, ZMM },  /* AVX512_FP16 */
+	{ F7D, 4, STRINGS }, /* fast short REP MOV */
+	{ F7D, 8, ZMM },     /* AVX512_VP2INTERSECT */
+	{ F7D, 10, HOST },   /* MD_CLEAR: VERW, no MSR */
+	{ F7D, 14, HOST },   /* SERIALIZE */
+	{ F7D, 23, ZMM },    /* AVX512_FP16 */
 
-	{ F71A, 4, YMM },   /* AVX-VNNI */
-	{ F71A, 5, ZMM },   /* AVX512_BF16 */
-	{ F71A, 10, HOST }, /* fast zero-length REP MOVSB */
-	{ F71A, 11, HOST }, /* fast short REP STOSB */
-	{ F71A, 12, HOST }, /* fast short REP CMPSB, SCASB */
-	{ F71A, 23, YMM },  /* AVX-IFMA */
-	{ F71D, 4, YMM },   /* AVX-VNNI-INT8 */
-	{ F71D, 5, YMM },   /* AVX-NE-CONVERT */
-	{ F71D, 14, HOST }, /* PREFETCHIT0/1 */
+	{ F71A, 4, YMM },      /* AVX-VNNI */
+	{ F71A, 5, ZMM },      /* AVX512_BF16 */
+	{ F71A, 10, STRINGS }, /* fast zero-length REP MOVSB */
+	{ F71A, 11, STRINGS }, /* fast short REP STOSB */
+	{ F71A, 12, STRINGS }, /* fast short REP CMPSB, SCASB */
+	{ F71A, 23, YMM },     /* AVX-IFMA */
+	{ F71D, 4, YMM },      /* AVX-VNNI-INT8 */
+	{ F71D, 5, YMM },      /* AVX-NE-CONVERT */
+	{ F71D, 14, HOST },    /* PREFETCHIT0/1 */
 
 	{ FD1A, 0, XSAVE },  /* XSAVEOPT */
 	{ FD1A, 1, XSAVE },  /* XSAVEC */
@@ -289,6 +290,8 @@ static bool need_met(const struct builder *b, u8 need)
 		return l->pku && (b->xcr0 & XCR0_PKRU);
 	case LA57:
 		return l->la57;
+	case STRINGS:
+		return l->strings;
 	default:
 		return true;
 	}

@@ -43,6 +43,8 @@ int __init cpuid_host_init(void)
 	limits.pv = pv_features();
 	limits.xcr0 = x86_host.xcr0;
 	limits.pku = x86_host.xcr0 & XFEATURE_MASK_PKRU;
+	/* CPUID has them also where firmware has turned them off: the kernel has looked. */
+	limits.strings = boot_cpu_has(X86_FEATURE_ERMS);
 	backend_cpuid_limits(&limits);
 	r = cpuid_supported(&limits, host_cpuid, supported, CPUID_MAX_SUPPORTED, &nr_supported);
 	if (r) {

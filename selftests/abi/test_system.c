@@ -423,6 +423,40 @@ static void supported_cpuid_leaves(void **state)
 	close(fd);
 }
 
+/* Whether the host's kernel uses a feature: also one that the processor has may be off. */
+static bool kernel_has(const char *flag)
+{
+	FILE *f = fopen("/proc/cpuinfo", "re");
+	bool found = false;
+	char line[4096];
+
+	assert_non_null(f);
+	while (!found && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "flags", 5))
+			continue;
+		for (char *word = strtok(line, " \t\n"); word && !found;
+		     word = strtok(NULL, " \t\n"))
+			found = !strcmp(word, flag);
+		break;
+	}
+	fclose(f);
+	return found;
+}
+
+/* Firmware may turn fast strings off, and the processor still claims what they are good for. */
+static void supported_cpuid_fast_strings_are_the_hosts(void **state)
+{
+	struct kvm_cpuid2 *c = cpuid_buffer(100);
+	int fd = dev_open();
+
+	(void)state;
+	assert_true(kernel_has("fpu"));
+	assert_int_equal(ioctl(fd, KVM_GET_SUPPORTED_CPUID, c), 0);
+	assert_int_equal(!!(find_leaf(c, 7)->ebx & 1u << 9), kernel_has("erms"));
+	free(c);
+	close(fd);
+}
+
 /* --- MSR lists --- */
 
 struct msr_list {
@@ -547,6 +581,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(supported_cpuid_huge_count_is_bounded),
 	TEST(supported_cpuid_bad_pointers),
 	TEST(supported_cpuid_leaves),
+	TEST(supported_cpuid_fast_strings_are_the_hosts),
 	TEST(msr_index_list),
 	TEST(msr_feature_list_and_values),
 	TEST(msr_list_half_mapped),

@@ -100,6 +100,7 @@ static const struct cpuid_limits all_limits = {
 	.umip = true,
 	.pku = true,
 	.la57 = true,
+	.strings = true,
 	.pv = 0x1000029,
 };
 
@@ -355,6 +356,11 @@ static void test_limits(void **state)
 		{ offsetof(struct cpuid_limits, umip), 7, 0, CPUID_REG_ECX, 2 },
 		{ offsetof(struct cpuid_limits, pku), 7, 0, CPUID_REG_ECX, 3 },
 		{ offsetof(struct cpuid_limits, la57), 7, 0, CPUID_REG_ECX, 16 },
+		{ offsetof(struct cpuid_limits, strings), 7, 0, CPUID_REG_EBX, 9 },
+		{ offsetof(struct cpuid_limits, strings), 7, 0, CPUID_REG_EDX, 4 },
+		{ offsetof(struct cpuid_limits, strings), 7, 1, CPUID_REG_EAX, 10 },
+		{ offsetof(struct cpuid_limits, strings), 7, 1, CPUID_REG_EAX, 11 },
+		{ offsetof(struct cpuid_limits, strings), 7, 1, CPUID_REG_EAX, 12 },
 	};
 	struct cpuid_limits limits;
 
