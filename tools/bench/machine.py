@@ -64,13 +64,19 @@ def size_of(path):
     return int(said.stdout.splitlines()[1].split()[3])
 
 
-def read_counts(path):
-    """{(CPU, address): instructions} of a profile; address 0 is the guest."""
-    counts = {}
+def read_profile(path):
+    """A profile: host and guest, {(CPU, address): ticks}; and ticks, {CPUs that worked: of the time}.
+
+    Which CPUs is a bit mask. tools/lab/profile/instrument.cc describes the file.
+    """
+    found = {"host": {}, "guest": {}, "ticks": {}}
     for line in path.read_text(encoding="ascii").splitlines()[1:]:
-        cpu, address, count = line.split()
-        counts[int(cpu), int(address, 16)] = int(count)
-    return counts
+        kind, *key, count = line.split()
+        if kind == "ticks":
+            found[kind][int(key[0], 16)] = int(count)
+        else:
+            found[kind][int(key[0]), int(key[1], 16)] = int(count)
+    return found
 
 
 def guest_files(kernel):
@@ -128,9 +134,8 @@ class Machine:
         self.failed = [f"{line} (log: {self.log.relative_to(ROOT)})" for line in self.failed]
 
     def _share(self):
-        """Of the boot, what the host executed and what the guest did, on all CPUs."""
-        host = guest = 0
-        for (_, address), count in read_counts(self.profile).items():
-            host, guest = host + (count if address else 0), guest + (0 if address else count)
-        for name, count in ("host", host), ("guest", guest):
+        """Of the boot, the ticks of the host and those of the guest, on all CPUs."""
+        found = read_profile(self.profile)
+        for name in "host", "guest":
+            count = sum(found[name].values())
             self.cases[f"{GUEST}.boot_in_{name}"] = {"ops": 1, "batches": [count]}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Hooks for Bochs's instrumentation: `lab run --profile` counts the instructions between two
- * marks, by address. A mark is an instruction that does nothing, so a guest sets one without an
- * exit: "xchg %bx, %bx" begins, "xchg %cx, %cx" ends. All other hooks stay empty.
+ * Hooks for Bochs's instrumentation: `lab run --profile` counts the ticks between two marks, by
+ * address. A mark is an instruction that does nothing, so a guest sets one without an exit:
+ * "xchg %bx, %bx" begins, "xchg %cx, %cx" ends. All other hooks stay empty.
  */
 #ifndef LAB_INSTRUMENT_H
 #define LAB_INSTRUMENT_H
@@ -18,6 +18,8 @@ class bxInstruction_c;
 
 extern bool lab_counting; /* between the marks */
 void lab_instruction(unsigned cpu, bxInstruction_c *i);
+/* So many pass now, in which the processors of this set worked; 0: all are halted. */
+void lab_time(unsigned cpus, Bit32u ticks);
 void lab_init(void);
 
 #undef BX_INSTR_INIT_ENV
