@@ -31,7 +31,7 @@ const struct ginsn *fetch_again(struct vcpu *vcpu);
 
 /*
  * Before vm->srcu is taken for that, a guess by RIP alone: is the instruction known, and was its
- * last access for the kernel to make, not for userspace? Which was so says fetch_remember().
+ * last access for the kernel to make, not for userspace? fetch_remember() is told which it was.
  */
 bool fetch_may_know(struct vcpu *vcpu);
 void fetch_remember(const struct ginsn *known, bool here);

@@ -121,6 +121,7 @@ long msr_ioctl_set_filter(struct vm *vm, void __user *arg)
 	mutex_lock(&vm->lock); /* a vCPU being created reads the filter under it as well */
 	filter = rcu_replace_pointer(vm->arch.msr_filter, filter, lockdep_is_held(&vm->lock));
 	synchronize_srcu_expedited(&vm->srcu);
+	/* Behind the filter itself: pairs with the acquire in msr_bitmap.c. */
 	smp_store_release(&vm->arch.msr_filter_changes, vm->arch.msr_filter_changes + 1);
 	/* No guest runs on with the old rights when this returns. */
 	vm_request_all_and_wait(vm, REQ_MSR_FILTER);

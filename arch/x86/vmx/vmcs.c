@@ -225,7 +225,7 @@ void backend_load(struct vcpu *vcpu, int cpu)
 	struct vmx_cpu *c = per_cpu_ptr(&vmx_cpu, cpu);
 	bool moved;
 
-	moved = smp_load_acquire(&vmx->cpu) != cpu;
+	moved = smp_load_acquire(&vmx->cpu) != cpu; /* pairs with clear_here() */
 	if (moved)
 		vmcs_clear(vmx);
 	/*
