@@ -23,6 +23,10 @@ void arch_vm_pre_destroy(struct vm *vm);
 void arch_vm_destroy(struct vm *vm);
 long arch_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg);
 
+/* KVM_SIGNAL_MSI: > 0 delivered, 0 not, -EINVAL, -EFAULT. KVM_IRQ_LINE and @status' _STATUS. */
+long arch_signal_msi(struct vm *vm, void __user *arg);
+long arch_irq_line(struct vm *vm, void __user *arg, bool status);
+
 /* @vcpu has index and ID; called under vm->lock before it is published. */
 int arch_vcpu_init(struct vcpu *vcpu);
 void arch_vcpu_destroy(struct vcpu *vcpu);

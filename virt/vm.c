@@ -208,14 +208,10 @@ static int vm_ioeventfd(struct vm *vm, void __user *arg)
 	return ioeventfd_ioctl(vm, &args);
 }
 
-static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static long vm_set_up(struct vm *vm, unsigned int cmd, unsigned long arg)
 {
-	struct vm *vm = file->private_data;
 	void __user *argp = (void __user *)arg;
 
-	/* Memory and buses are the creator's; a child that inherited the descriptor has others. */
-	if (vm->mm != current->mm || READ_ONCE(vm->dead))
-		return -EIO;
 	switch (cmd) {
 	case KVM_CHECK_EXTENSION:
 		return check_extension(vm, arg);
@@ -245,6 +241,27 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return stats_vm_fd(vm);
 	default:
 		return arch_vm_ioctl(vm, cmd, argp);
+	}
+}
+
+static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct vm *vm = file->private_data;
+	void __user *argp = (void __user *)arg;
+
+	/* Memory and buses are the creator's; a child that inherited the descriptor has others. */
+	if (vm->mm != current->mm || READ_ONCE(vm->dead))
+		return -EIO;
+	switch (cmd) {
+	/* What a VMM does all the time need not find its place among the rest. */
+	case KVM_SIGNAL_MSI:
+		return arch_signal_msi(vm, argp);
+	case KVM_IRQ_LINE:
+		return arch_irq_line(vm, argp, false);
+	case KVM_IRQ_LINE_STATUS:
+		return arch_irq_line(vm, argp, true);
+	default:
+		return vm_set_up(vm, cmd, arg);
 	}
 }
 

@@ -49,7 +49,7 @@ static void set_timer(struct hrtimer *timer, u64 deadline_ns)
 {
 	if (deadline_ns)
 		hrtimer_start(timer, min_t(u64, deadline_ns, KTIME_MAX), TIMER_MODE);
-	else
+	else if (hrtimer_is_queued(timer))
 		hrtimer_try_to_cancel(timer);
 }
 

@@ -198,12 +198,36 @@ static bool has_irqchip(struct vm *vm)
 	return smp_load_acquire(&vm->irqchip_mode) != IRQCHIP_NONE;
 }
 
-/* KVM_IRQ_LINE(_STATUS). A GSI without a route is no error: its status is -1. */
-static long irq_line(struct vm *vm, void __user *arg, bool status)
+/*
+ * copy_from_user() for structures of a few words: these are loaded here, which takes less than the
+ * calls of the routine for any size. 0 or -EFAULT.
+ */
+static __always_inline int copy_words_from_user(void *to, const void __user *from, size_t size)
+{
+	const u64 __user *word = from;
+	u64 *end = to + size, *p;
+
+	BUILD_BUG_ON(size % sizeof(*p));
+	might_fault();
+	if (!user_read_access_begin(word, size))
+		return -EFAULT;
+#pragma GCC unroll 4
+	for (p = to; p < end; p++, word++)
+		unsafe_get_user(*p, word, fault);
+	user_read_access_end();
+	return 0;
+
+fault:
+	user_read_access_end();
+	return -EFAULT;
+}
+
+/* A GSI without a route is no error: its status is -1. */
+long arch_irq_line(struct vm *vm, void __user *arg, bool status)
 {
 	struct kvm_irq_level line;
 
-	if (copy_from_user(&line, arg, sizeof(line)))
+	if (copy_words_from_user(&line, arg, sizeof(line)))
 		return -EFAULT;
 	if (!has_irqchip(vm))
 		return -ENXIO;
@@ -215,11 +239,11 @@ static long irq_line(struct vm *vm, void __user *arg, bool status)
 	return copy_to_user(arg, &line, sizeof(line)) ? -EFAULT : 0;
 }
 
-static long signal_msi(struct vm *vm, void __user *arg)
+long arch_signal_msi(struct vm *vm, void __user *arg)
 {
 	struct kvm_msi msi;
 
-	if (copy_from_user(&msi, arg, sizeof(msi)))
+	if (copy_words_from_user(&msi, arg, sizeof(msi)))
 		return -EFAULT;
 	if (!has_irqchip(vm) || msi.flags)
 		return -EINVAL;
@@ -301,12 +325,6 @@ long irqchip_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *arg)
 		return create_pit(vm, KVM_PIT_SPEAKER_DUMMY);
 	case KVM_CREATE_PIT2:
 		return create_pit2(vm, arg);
-	case KVM_IRQ_LINE:
-		return irq_line(vm, arg, false);
-	case KVM_IRQ_LINE_STATUS:
-		return irq_line(vm, arg, true);
-	case KVM_SIGNAL_MSI:
-		return signal_msi(vm, arg);
 	case KVM_SET_GSI_ROUTING:
 		return set_gsi_routing(vm, arg);
 	case KVM_GET_IRQCHIP:

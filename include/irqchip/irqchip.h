@@ -89,6 +89,7 @@ struct irq_msg {
 	bool assert;      /* false only for INIT level de-assert */
 	bool redir_hint;  /* MSI redirection hint: deliver to one of the destinations */
 	bool x2apic_dest; /* dest was written in 32-bit format (x2APIC ICR, extended MSI address) */
+	bool plain;       /* nothing but ->dest, an ID, and ->vector has to be looked at */
 	u8 path;          /* enum irq_path */
 };
 

@@ -8,8 +8,25 @@
 
 #include <irqchip/irqchip.h>
 
-#define MSG_BROADCAST_8  0xffu
-#define MSG_BROADCAST_32 0xffffffffu
+#define MSG_BROADCAST_8   0xffu
+#define MSG_BROADCAST_32  0xffffffffu
+
+/* SDM "Message Address Register Format" and "Message Data Register Format". */
+#define MSI_ADDR_DEST     0x000ff000u
+#define MSI_ADDR_REDIR    0x00000008u
+#define MSI_ADDR_LOGICAL  0x00000004u
+#define MSI_ADDR_HI_DEST  0xffffff0000000000ULL /* 31:8 of the destination */
+#define MSI_ADDR_HI_ZERO  0x000000ff00000000ULL
+#define MSI_DATA_VECTOR   0x000000ffu
+#define MSI_DATA_DELIVERY 0x00000700u
+#define MSI_DATA_LEVEL    0x00008000u
+
+/* Fixed, an edge, to an ID of 8 bits: a message that bus_send_edge() may take. */
+static inline bool msg_msi_is_plain(u64 address, u32 data)
+{
+	return !(address & (0xffffffffULL << 32 | MSI_ADDR_REDIR | MSI_ADDR_LOGICAL)) &&
+	       !(data & (MSI_DATA_DELIVERY | MSI_DATA_LEVEL));
+}
 
 /*
  * SDM "Message Address Register Format", "Message Data Register Format". Bits 63:40 of @address are

@@ -66,7 +66,14 @@ int route_build(struct irq_routing *mem, size_t size, const struct kvm_irq_routi
 u32 route_default(struct kvm_irq_routing_entry *entries, u32 max);
 
 /* The rows of @gsi, their number in *@n: NULL and 0 if there are none, or no table. */
-const struct irq_route *route_lookup(const struct irq_routing *table, u32 gsi, u32 *n);
+static inline const struct irq_route *route_lookup(const struct irq_routing *table, u32 gsi, u32 *n)
+{
+	*n = 0;
+	if (!table || gsi >= IRQCHIP_MAX_GSI)
+		return NULL;
+	*n = table->first[gsi + 1] - table->first[gsi];
+	return *n ? &table->rows[table->first[gsi]] : NULL;
+}
 
 /* The GSI that leads to @pin of @chip, for acknowledgements; -1: none. The lowest if several do. */
 int route_pin_gsi(const struct irq_routing *table, u32 chip, u32 pin);

@@ -182,7 +182,11 @@ int __must_check vlapic_accept(struct vlapic *apic, const struct irq_msg *msg,
  * The same for what most messages are: fixed, an edge, @vector 16 .. 255, to a LAPIC that is
  * enabled (vlapic_sw_enabled()), and nobody waits for the end of the interrupt.
  */
-enum irq_notify vlapic_accept_edge(struct vlapic *apic, u8 vector, enum irq_path path);
+struct vlapic_accepted {
+	int fresh; /* 1 accepted, 0 coalesced */
+	enum irq_notify how;
+};
+struct vlapic_accepted vlapic_accept_edge(struct vlapic *apic, u8 vector, enum irq_path path);
 
 /* The message that a local source with LVT register @lvt sends. False: masked. */
 bool vlapic_lvt_message(const struct vlapic *apic, u32 lvt, struct irq_msg *msg);
@@ -386,7 +390,11 @@ void vlapic_timer_pause(struct vlapic *apic);
 void vlapic_timer_restore(struct vlapic *apic, u32 count, bool stopped, u64 now_ns);
 void vlapic_timer_restore_tsc(struct vlapic *apic, u64 deadline);
 void vlapic_timer_tsc_moved(struct vlapic *apic);
-/* The look itself: the owner, about to run the guest. */
+/* The look itself: the owner, about to run the guest. If nothing is stale any time will do. */
+static inline bool vlapic_timer_is_stale(const struct vlapic *apic)
+{
+	return apic->timer.tsc_stale;
+}
 void vlapic_timer_look(struct vlapic *apic, u64 now_ns, u64 guest_tsc);
 
 /* --- save and restore: vlapic_state.c --- */

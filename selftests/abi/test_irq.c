@@ -200,6 +200,29 @@ static void msi_arguments(void **state)
 	}
 }
 
+/* Arguments that end where memory does, and by each of their bytes behind that. */
+static void arguments_at_the_edge(void **state)
+{
+	struct vm *vm = vm_create_irqchip();
+	uint8_t *edge = map_with_hole(2, 1) + PAGE_SIZE;
+	const struct kvm_irq_level line = { .irq = 5 };
+	const struct kvm_msi msi = { .address_lo = 0xfee00000, .data = 0x30 };
+
+	(void)state;
+	close(must(ioctl(vm->fd, KVM_CREATE_VCPU, 0)));
+	memcpy(edge - sizeof(msi), &msi, sizeof(msi));
+	must(ioctl(vm->fd, KVM_SIGNAL_MSI, edge - sizeof(msi)));
+	for (size_t inside = 0; inside < sizeof(msi); inside++)
+		must_fail(EFAULT, ioctl(vm->fd, KVM_SIGNAL_MSI, edge - inside));
+	memcpy(edge - sizeof(line), &line, sizeof(line));
+	must(ioctl(vm->fd, KVM_IRQ_LINE, edge - sizeof(line)));
+	for (size_t inside = 0; inside < sizeof(line); inside++)
+		must_fail(EFAULT, ioctl(vm->fd, KVM_IRQ_LINE, edge - inside));
+	/* the kernel's half */
+	must_fail(EFAULT, ioctl(vm->fd, KVM_SIGNAL_MSI, (void *)~0xfffUL));
+	must_fail(EFAULT, ioctl(vm->fd, KVM_IRQ_LINE, (void *)~0xfffUL));
+}
+
 /* --- routing --- */
 
 struct routing {
@@ -495,6 +518,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(pit_state_hostile),
 	TEST(irq_line_arguments),
 	TEST(msi_arguments),
+	TEST(arguments_at_the_edge),
 	TEST(routing_arguments),
 	TEST(routing_half_mapped),
 	TEST(routing_of_4096_entries),

@@ -109,28 +109,14 @@ static bool comes_from_user_pin(struct irqchip *chip, const struct irq_msg *msg)
 	return found;
 }
 
-static int deliver_split(struct irqchip *chip, const struct irq_msg *level, bool from_pin)
+int bus_deliver_msi(struct irqchip *chip, const struct irq_msg *msg, bool from_pin)
 {
-	struct irq_msg msg = *level;
+	struct irq_msg in_split = *msg;
 
-	msg.quiet_eoi = !from_pin && !comes_from_user_pin(chip, level);
-	return irqchip_deliver(chip, &msg, -1);
-}
-
-static int deliver_msi(struct irqchip *chip, const struct irq_msg *msg, bool from_pin)
-{
-	return unlikely(chip->split && msg->level) ? deliver_split(chip, msg, from_pin)
-						   : irqchip_deliver(chip, msg, -1);
-}
-
-int irqchip_msi(struct irqchip *chip, u64 address, u32 data)
-{
-	struct irq_msg msg;
-	int r = msg_from_msi(address, data, chip->x2apic_format, &msg);
-
-	if (r)
-		return r;
-	return max(deliver_msi(chip, &msg, false), 0);
+	if (!chip->split || !msg->level)
+		return irqchip_deliver(chip, msg, -1);
+	in_split.quiet_eoi = !from_pin && !comes_from_user_pin(chip, msg);
+	return irqchip_deliver(chip, &in_split, -1);
 }
 
 /* --- the PIC's output --- */
@@ -294,7 +280,8 @@ static int drive_rows(struct irqchip *chip, const struct irq_route *row, u32 n, 
 	int result = -1;
 
 	if (n && row->type == IRQ_ROUTE_MSI)
-		return level ? deliver_msi(chip, &row->msi, row->gsi < chip->reserved_pins) : -1;
+		return level ? bus_deliver_msi(chip, &row->msi, row->gsi < chip->reserved_pins)
+			     : -1;
 	for (; n; n--, row++)
 		result = add_results(result,
 				     set_pin(chip, row->chip, row->pin, source, level, report));
@@ -343,7 +330,7 @@ int irqchip_line_status(struct irqchip *chip, u32 gsi, bool level)
 	return drive_gsi(chip, gsi, IRQ_SOURCE_USER, level, true);
 }
 
-static int pulse(struct irqchip *chip, u32 gsi, u32 source)
+static noinline int pulse(struct irqchip *chip, u32 gsi, u32 source)
 {
 	const struct irq_route *row;
 	int result;
@@ -359,7 +346,16 @@ static int pulse(struct irqchip *chip, u32 gsi, u32 source)
 
 int irqchip_pulse_gsi(struct irqchip *chip, u32 gsi)
 {
-	return pulse(chip, gsi, IRQ_SOURCE_PULSE);
+	const struct irq_route *row;
+	int r = -1;
+	u32 n;
+
+	env_read_lock();
+	row = route_lookup(smp_load_acquire(&chip->routing), gsi, &n);
+	if (n && row->type == IRQ_ROUTE_MSI && row->msi.plain)
+		r = bus_send_edge(chip, row->msi.dest, row->msi.vector, IRQ_PATH_MSI);
+	env_read_unlock();
+	return likely(r >= 0) ? r : pulse(chip, gsi, IRQ_SOURCE_PULSE);
 }
 
 /* --- senders that post by themselves --- */
@@ -723,11 +719,12 @@ void irqchip_watch_gsi(struct irqchip *chip, u32 gsi, bool on)
 
 static void look_at_timer(struct irqchip *chip, struct vlapic *apic)
 {
-	u64 now, tsc;
+	u64 now = 0, tsc = 0;
 
 	if (likely(!vlapic_has_timer_to_look_at(apic)))
 		return;
-	tsc = chip->host->guest_tsc(chip->ctx, apic->index, &now);
+	if (vlapic_timer_is_stale(apic) || vlapic_timer_is_set(apic))
+		tsc = chip->host->guest_tsc(chip->ctx, apic->index, &now);
 	vlapic_timer_look(apic, now, tsc);
 	bus_notify(chip, apic, vlapic_timer_poll(apic, now));
 	bus_arm_lapic_timer(chip, apic);

@@ -1,12 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ways into the interrupt controllers that have an address: LAPIC page and MSRs, ports, the
- * IOAPIC's window, save and restore. Each finds its device, makes the access, and hands the effects
- * to the bus (irqchip.c).
+ * The ways into the interrupt controllers that have an address: MSIs, LAPIC page and MSRs, ports,
+ * the IOAPIC's window, save and restore. Each finds its device, makes the access, and hands the
+ * effects to the bus (irqchip.c).
  */
 #include <irqchip/msg.h>
 
 #include "bus.h"
+
+/* --- MSIs --- */
+
+static noinline int send_other_msi(struct irqchip *chip, u64 address, u32 data)
+{
+	struct irq_msg msg;
+	int r = msg_from_msi(address, data, chip->x2apic_format, &msg);
+
+	return r ? r : max(bus_deliver_msi(chip, &msg, false), 0);
+}
+
+int irqchip_msi(struct irqchip *chip, u64 address, u32 data)
+{
+	int r = -1;
+
+	if (likely(msg_msi_is_plain(address, data)))
+		r = bus_send_edge(chip, FIELD_GET(MSI_ADDR_DEST, (u32)address),
+				  FIELD_GET(MSI_DATA_VECTOR, data), IRQ_PATH_MSI);
+	return likely(r >= 0) ? r : send_other_msi(chip, address, data);
+}
 
 /* --- the LAPIC --- */
 
@@ -19,26 +39,21 @@ static u64 register_now(struct irqchip *chip, u32 offset)
 }
 
 /*
- * What most IPIs are goes to its target directly: fixed, to one LAPIC, by its ID. Does what
- * vlapic_write() and irqchip_deliver() would do (test_messages: direct_ipis), without an effect and
- * a message in between. False: it is another one, and nothing has been done.
+ * The IPI as bus_send_edge() takes it. Does what vlapic_write() and irqchip_deliver() would do
+ * (test_messages: direct_ipis), also without an effect. False: it is another one, and nothing has
+ * been done.
  */
 static bool send_directly(struct irqchip *chip, struct vlapic *from, u32 lo, u32 hi)
 {
 	const u32 plain = LAPIC_ICR_VECTOR | LAPIC_ICR_BUSY | LAPIC_ICR_ASSERT | LAPIC_ICR_LEVEL;
 	u32 dest = vlapic_x2apic(from) ? hi : FIELD_GET(LAPIC_ICR_DEST, hi);
 	u8 vector = FIELD_GET(LAPIC_ICR_VECTOR, lo);
-	struct vlapic *to;
 
-	/* Vectors that are errors; in xAPIC mode 255 is everybody. */
-	if ((lo & ~plain) || vector < LAPIC_FIRST_VECTOR || dest == MSG_BROADCAST_8)
+	if ((lo & ~plain) || bus_send_edge(chip, dest, vector, IRQ_PATH_IPI) < 0)
 		return false;
-	to = msg_lapic_by_id(chip, dest);
-	if (!to || !vlapic_sw_enabled(to))
-		return false;
+	/* The sender's own: nobody reads them before this vCPU goes on. */
 	vlapic_set_reg(from, LAPIC_ICR_LO, lo & ~LAPIC_ICR_BUSY);
 	vlapic_set_reg(from, LAPIC_ICR_HI, hi);
-	bus_notify(chip, to, vlapic_accept_edge(to, vector, IRQ_PATH_IPI));
 	return true;
 }
 

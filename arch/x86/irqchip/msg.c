@@ -7,16 +7,6 @@
 #include <irqchip/msg.h>
 #include <irqchip/vlapic.h>
 
-/* SDM "Message Address Register Format" and "Message Data Register Format". */
-#define MSI_ADDR_DEST     0x000ff000u
-#define MSI_ADDR_REDIR    0x00000008u
-#define MSI_ADDR_LOGICAL  0x00000004u
-#define MSI_ADDR_HI_DEST  0xffffff0000000000ULL /* 31:8 of the destination */
-#define MSI_ADDR_HI_ZERO  0x000000ff00000000ULL
-#define MSI_DATA_VECTOR   0x000000ffu
-#define MSI_DATA_DELIVERY 0x00000700u
-#define MSI_DATA_LEVEL    0x00008000u
-
 int msg_from_msi(u64 address, u32 data, bool x2apic_format, struct irq_msg *msg)
 {
 	u32 high = x2apic_format ? FIELD_GET(MSI_ADDR_HI_DEST, address) : 0;
@@ -33,6 +23,7 @@ int msg_from_msi(u64 address, u32 data, bool x2apic_format, struct irq_msg *msg)
 		.assert = true,
 		.redir_hint = address & MSI_ADDR_REDIR,
 		.x2apic_dest = high != 0,
+		.plain = msg_msi_is_plain(address, data),
 		.path = IRQ_PATH_MSI,
 	};
 	return 0;

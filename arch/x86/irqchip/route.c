@@ -151,15 +151,6 @@ u32 route_default(struct kvm_irq_routing_entry *entries, u32 max)
 	return n;
 }
 
-const struct irq_route *route_lookup(const struct irq_routing *table, u32 gsi, u32 *n)
-{
-	*n = 0;
-	if (!table || gsi >= IRQCHIP_MAX_GSI)
-		return NULL;
-	*n = table->first[gsi + 1] - table->first[gsi];
-	return *n ? &table->rows[table->first[gsi]] : NULL;
-}
-
 int route_pin_gsi(const struct irq_routing *table, u32 chip, u32 pin)
 {
 	u16 gsi;

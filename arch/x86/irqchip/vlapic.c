@@ -44,11 +44,12 @@ static bool bank_test(const struct vlapic *apic, u32 bank, u8 vector)
 
 static int bank_highest(const struct vlapic *apic, u32 bank)
 {
-	const u32 *reg = &apic->regs[bank_offset(bank, 255) / 4];
 	int first;
 
-	for (first = 224; first >= 0; first -= 32, reg -= 4) {
-		u32 bits = READ_ONCE(*reg);
+	/* Most words are empty, and each interrupt has this done a few times: no loop. */
+#pragma GCC unroll 8
+	for (first = 224; first >= 0; first -= 32) {
+		u32 bits = vlapic_reg(apic, bank_offset(bank, (u8)first));
 
 		if (bits)
 			return first + (int)__fls(bits);
@@ -58,22 +59,18 @@ static int bank_highest(const struct vlapic *apic, u32 bank)
 
 /* --- requests and priorities --- */
 
-static void fold_word(struct vlapic *apic, u32 word, bool staged)
+static __always_inline void fold_word(struct vlapic *apic, u32 word, u32 bits)
 {
-	u32 bits = posted_take(apic->posted, word), *irr;
+	u32 *irr = bank_word(apic, LAPIC_IRR, (u8)(word * 32));
 
-	if (unlikely(staged))
-		bits |= env_xchg_u32(&apic->staged[word], 0);
-	if (!bits)
-		return;
-	irr = bank_word(apic, LAPIC_IRR, (u8)(word * 32));
-	WRITE_ONCE(*irr, *irr | bits);
+	if (bits)
+		WRITE_ONCE(*irr, *irr | bits);
 }
 
 void vlapic_fold(struct vlapic *apic)
 {
 	bool staged = READ_ONCE(apic->look) & VLAPIC_LOOK_STAGED;
-	u32 pair;
+	u32 pair, word;
 
 	if (!vlapic_has_requests(apic))
 		return;
@@ -84,11 +81,13 @@ void vlapic_fold(struct vlapic *apic)
 	}
 	posted_acknowledge(apic->posted);
 	for (pair = 0; pair < 4; pair++) {
-		if (!posted_in_pair(apic->posted, pair) && !staged)
+		if (!posted_in_pair(apic->posted, pair))
 			continue;
-		fold_word(apic, 2 * pair, staged);
-		fold_word(apic, 2 * pair + 1, staged);
+		fold_word(apic, 2 * pair, posted_take(apic->posted, 2 * pair));
+		fold_word(apic, 2 * pair + 1, posted_take(apic->posted, 2 * pair + 1));
 	}
+	for (word = 0; unlikely(staged) && word < 8; word++)
+		fold_word(apic, word, env_xchg_u32(&apic->staged[word], 0));
 	apic->irr_hint = true;
 	apic->stale |= VLAPIC_STALE_IRR;
 }
@@ -246,9 +245,7 @@ static __always_inline int request(struct vlapic *apic, u8 vector, enum irq_noti
 	return fresh && !pending;
 }
 
-/* Inline for vlapic_accept_edge(): nearly all of @msg is constant there, and the tests fold away. */
-static __always_inline int accept_vector(struct vlapic *apic, const struct irq_msg *msg,
-					 enum irq_notify *how)
+static int accept_message(struct vlapic *apic, const struct irq_msg *msg, enum irq_notify *how)
 {
 	u32 word = msg->vector / 32, bit = vector_bit(msg->vector);
 	int fresh;
@@ -265,19 +262,33 @@ static __always_inline int accept_vector(struct vlapic *apic, const struct irq_m
 	return fresh;
 }
 
-enum irq_notify vlapic_accept_edge(struct vlapic *apic, u8 vector, enum irq_path path)
+/* After a message of that vector which was none. */
+static noinline struct vlapic_accepted accept_first_edge(struct vlapic *apic, u8 vector,
+							 enum irq_path path)
 {
 	const struct irq_msg msg = { .vector = vector, .assert = true, .path = path };
-	enum irq_notify how;
+	struct vlapic_accepted result;
 
-	(void)accept_vector(apic, &msg, &how);
-	return how;
+	result.fresh = accept_message(apic, &msg, &result.how);
+	return result;
 }
 
-/* The one copy for messages that are known only at run time. */
-static int accept_message(struct vlapic *apic, const struct irq_msg *msg, enum irq_notify *how)
+struct vlapic_accepted vlapic_accept_edge(struct vlapic *apic, u8 vector, enum irq_path path)
 {
-	return accept_vector(apic, msg, how);
+	u32 word = vector / 32, bit = vector_bit(vector);
+	struct vlapic_accepted result;
+	bool pending, notify;
+
+	if (unlikely((vlapic_reg(apic, bank_offset(LAPIC_TMR, vector)) |
+		      READ_ONCE(apic->eoi_wanted[word])) &
+		     bit))
+		return accept_first_edge(apic, vector, path);
+	/* What accept_message() would come to, there being nothing to put right. */
+	pending = bank_test(apic, LAPIC_IRR, vector);
+	result.fresh = posted_request(apic->posted, vector, &notify) && !pending;
+	result.how = notify ? NOTIFY_POST : NOTIFY_NONE;
+	env_count(result.fresh ? &apic->delivered[path] : &apic->coalesced);
+	return result;
 }
 
 enum irq_notify vlapic_error(struct vlapic *apic, u32 bits)
@@ -364,16 +375,6 @@ bool vlapic_raise_lvt(struct vlapic *apic, u32 lvt, struct irq_msg *msg)
 	if (lvt == LAPIC_LVT_PERF) /* SDM "Local Vector Table", mask */
 		env_or_u32(&apic->regs[LAPIC_LVT_PERF / 4], LAPIC_LVT_MASKED);
 	return true;
-}
-
-enum irq_notify vlapic_timer_interrupt(struct vlapic *apic)
-{
-	enum irq_notify how = NOTIFY_NONE;
-	struct irq_msg msg;
-
-	if (vlapic_lvt_message(apic, LAPIC_LVT_TIMER, &msg))
-		(void)accept_fixed(apic, &msg, &how);
-	return how;
 }
 
 bool vlapic_take_init(struct vlapic *apic)

@@ -100,10 +100,24 @@ bool vlapic_timer_settle(struct vlapic *apic, u64 now_ns, bool running)
 	unsigned long flags;
 	bool expired;
 
+	if (!vlapic_timer_is_set(apic))
+		return false;
 	irq_lock(&apic->timer.lock, flags);
 	expired = settle_locked(apic, now_ns, running);
 	irq_unlock(&apic->timer.lock, flags);
 	return expired;
+}
+
+enum irq_notify vlapic_timer_interrupt(struct vlapic *apic)
+{
+	u32 lvt = READ_ONCE(apic->timer.lvt);
+	u8 vector = FIELD_GET(LAPIC_LVT_VECTOR, lvt);
+
+	if ((lvt & LAPIC_LVT_MASKED) || !vlapic_sw_enabled(apic))
+		return NOTIFY_NONE;
+	if (vector < LAPIC_FIRST_VECTOR)
+		return vlapic_error(apic, LAPIC_ESR_RECEIVE_ILLEGAL);
+	return vlapic_accept_edge(apic, vector, IRQ_PATH_TIMER).how;
 }
 
 enum irq_notify vlapic_timer_poll(struct vlapic *apic, u64 now_ns)
@@ -120,6 +134,11 @@ u64 vlapic_timer_moment(struct vlapic *apic, u64 *guest_tsc)
 	unsigned long flags;
 	u64 deadline;
 
+	/* As if we had come just before whoever sets it, and who looks after that. */
+	if (!vlapic_timer_is_set(apic)) {
+		*guest_tsc = 0;
+		return 0;
+	}
 	irq_lock(&t->lock, flags);
 	mode = vlapic_timer_mode(apic);
 	deadline = t->deadline_ns;

@@ -272,6 +272,20 @@ static int choose_level(const struct fault *f)
 	return level;
 }
 
+/*
+ * The process's own page fault, for a write. get_user_pages_fast() would come to it, too, but looks
+ * through the tables twice more with all that it can be asked for. What came of it the next look
+ * will tell, and an error as well.
+ */
+static void fault_in_process(hva_t hva)
+{
+	bool unlocked = false;
+
+	mmap_read_lock(current->mm);
+	(void)fixup_user_fault(current->mm, hva, FAULT_FLAG_WRITE, &unlocked);
+	mmap_read_unlock(current->mm);
+}
+
 /* Look the page up in the process. May sleep. 0, or -EFAULT for what is not ordinary memory. */
 static int find_page(struct fault *f)
 {
@@ -281,6 +295,8 @@ static int find_page(struct fault *f)
 		f->writable = true;
 		return 0;
 	}
+	if (f->write) /* a read may be content with what is there */
+		fault_in_process(f->hva);
 	f->writable = f->write;
 	return get_user_pages_fast(f->hva, 1, f->write ? FOLL_WRITE : 0, &f->page) == 1 ? 0
 											: -EFAULT;

@@ -219,6 +219,9 @@ void backend_post_block(struct vcpu *vcpu)
 	unsigned long flags;
 	struct pi_cpu *c;
 
+	/* No device has had to do with this sleep; and SN is clear since the thread is back. */
+	if (cpu < 0 && !has_posting_devices(vcpu))
+		return;
 	if (cpu >= 0) {
 		c = per_cpu_ptr(&pi_cpus, cpu);
 		raw_spin_lock_irqsave(&c->lock, flags);
