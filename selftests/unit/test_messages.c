@@ -270,8 +270,8 @@ static void direct_msis(void **state)
 		if (m->chip.x2apic_format)
 			address |= (u64)(dest & ~0xffu) << 32;
 		data = (next_random(&seed) >> 8 & 0x7f) | (r >> 24 & 3 ? 0 : r >> 4 & 0xc7ff);
-		for (i = 0; i < 2;
-		     i++) { /* the second time it is pending, perhaps as the other kind */
+		/* The second time it is pending, perhaps as the other kind. */
+		for (i = 0; i < 2; i++) {
 			data ^= i ? r >> 12 & 0x8000 : 0;
 			expected = send_indirectly(too, address, data);
 			if (!routed && expected == -1)
